@@ -1,0 +1,1 @@
+"""Data sets: reading every MovieLens format, downloading, generating, importing."""

@@ -1,0 +1,1 @@
+"""Recommendation models: one interface, a registry by name."""

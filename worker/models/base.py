@@ -1,0 +1,226 @@
+"""The one interface of all models: ratings in, scores for all movies out."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.algorithms import AlgorithmConfig
+from shared.errors import ArtifactError
+from shared.progress import Progress, silent
+
+Float = NDArray[np.float32] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The movies of a model, best known first.
+
+    Attributes
+    ----------
+    movie_ids : ndarray of int32, shape (n_movies,)
+        MovieLens ids, by number of ratings descending, then id ascending. This order is what breaks ties
+        everywhere: of two equal scores the better-known movie comes first.
+    rating_counts : ndarray of int32, shape (n_movies,)
+        Ratings of each in the training data.
+    genres : list of str, length n_movies
+        Genres joined by ``|``.
+    years : ndarray of int16, shape (n_movies,)
+        Year of release, 0 where unknown.
+    """
+
+    movie_ids: NDArray[np.int32]
+    rating_counts: NDArray[np.int32]
+    genres: list[str]
+    years: NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Ratings as arrays, sorted by user; users and movies as dense indices.
+
+    Attributes
+    ----------
+    catalogue : Catalogue
+        All movies, also those that nobody rated.
+    user_ids : ndarray of int32, shape (n_users,)
+        Ascending; ``user_ids[i]`` is the user with index ``i``.
+    users, movies : ndarray of int32, shape (n_ratings,)
+        Indices into ``user_ids`` and ``catalogue.movie_ids``; ``users`` is non-decreasing.
+    ratings : ndarray of float32, shape (n_ratings,)
+        Stars.
+    timestamps : ndarray of int64, shape (n_ratings,)
+        Seconds since 1970, UTC.
+    scale : tuple of float
+        Lowest and highest rating that the data set allows.
+    """
+
+    catalogue: Catalogue
+    user_ids: NDArray[np.int32]
+    users: NDArray[np.int32]
+    movies: NDArray[np.int32]
+    ratings: NDArray[np.float32]
+    timestamps: NDArray[np.int64]
+    scale: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RatingsBatch:
+    """The ratings of several users, one after the other (compressed rows).
+
+    Attributes
+    ----------
+    user_ids : ndarray of int32, shape (n_users,)
+        0 stands for a visitor without an id.
+    indptr : ndarray of int64, shape (n_users + 1,)
+        Ratings of user ``i`` are ``indptr[i]:indptr[i + 1]``.
+    movie_ids : ndarray of int32, shape (n_ratings,)
+        MovieLens ids; a model ignores those it does not know.
+    ratings : ndarray of float32, shape (n_ratings,)
+        Stars.
+    timestamps : ndarray of int64, shape (n_ratings,)
+        Seconds since 1970, UTC.
+    """
+
+    user_ids: NDArray[np.int32]
+    indptr: NDArray[np.int64]
+    movie_ids: NDArray[np.int32]
+    ratings: NDArray[np.float32]
+    timestamps: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def select(self, rows: Sequence[int]) -> "RatingsBatch":
+        """Return the batch of some of the users, in the given order."""
+        lengths = np.diff(self.indptr)[list(rows)]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        spans = [np.arange(self.indptr[row], self.indptr[row + 1]) for row in rows]
+        take = np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
+        return RatingsBatch(
+            user_ids=self.user_ids[list(rows)],
+            indptr=indptr,
+            movie_ids=self.movie_ids[take],
+            ratings=self.ratings[take],
+            timestamps=self.timestamps[take],
+        )
+
+
+class Model(ABC):
+    """A fitted recommender.
+
+    A model is made by :meth:`fit` or :meth:`load`, never changes, and may be used by several threads. Its
+    columns are the movies of ``movie_ids``, in that order.
+    """
+
+    algorithm: ClassVar[str]
+
+    def __init__(self, movie_ids: NDArray[np.int32], scale: tuple[float, float]) -> None:
+        self.movie_ids = movie_ids
+        self.scale = scale
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, data: TrainingData, config: AlgorithmConfig, progress: Progress = silent) -> Self:
+        """Fit to ratings.
+
+        Parameters
+        ----------
+        data : TrainingData
+            At least one rating.
+        config : AlgorithmConfig
+            Of the class that the algorithm is registered with.
+        progress : callable
+            Told after each epoch or sweep.
+        """
+
+    @abstractmethod
+    def score(self, batch: RatingsBatch) -> Float:
+        """Estimate every movie for each user of a batch.
+
+        Parameters
+        ----------
+        batch : RatingsBatch
+            Ratings of the users; unknown movies are ignored, and a user without ratings is an average one.
+
+        Returns
+        -------
+        ndarray of float32 or float64, shape (n_users, n_movies)
+            Estimated stars, *not* clipped to the scale (:meth:`clip` does), so that movies above the top of
+            the scale still have an order.
+        """
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what :meth:`from_arrays` needs, by name; no object arrays."""
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(
+        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+    ) -> Self:
+        """Rebuild a model from :meth:`arrays`, which may be memory-mapped and read-only."""
+
+    def clip(self, scores: Float) -> Float:
+        """Return scores moved into the rating scale."""
+        low, high = self.scale
+        clipped: Float = np.clip(scores, low, high)
+        return clipped
+
+    @cached_property
+    def _sorted_ids(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        order = np.argsort(self.movie_ids)
+        return np.asarray(self.movie_ids)[order], order
+
+    def columns(self, movie_ids: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Return the column of each movie, -1 for one that the model does not know.
+
+        Parameters
+        ----------
+        movie_ids : ndarray of int32, shape (n,)
+
+        Returns
+        -------
+        ndarray of intp, shape (n,)
+        """
+        ids, order = self._sorted_ids
+        if len(ids) == 0:
+            return np.full(len(movie_ids), -1, dtype=np.intp)
+        places = np.minimum(np.searchsorted(ids, movie_ids), len(ids) - 1)
+        return np.where(ids[places] == movie_ids, order[places], -1)
+
+    def save(self, directory: Path) -> None:
+        """Write the arrays as ``.npy`` files into an existing directory."""
+        np.save(directory / "movie_ids.npy", self.movie_ids, allow_pickle=False)
+        (directory / "scale.json").write_text(json.dumps(self.scale))
+        for name, array in self.arrays().items():
+            np.save(directory / f"{self.algorithm}.{name}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Map the arrays of a directory read-only.
+
+        Raises
+        ------
+        ArtifactError
+            If a file is missing or is not an array of numbers.
+        """
+        prefix = f"{cls.algorithm}."
+        try:
+            movie_ids = np.load(directory / "movie_ids.npy", mmap_mode="r", allow_pickle=False)
+            low, high = json.loads((directory / "scale.json").read_text())
+            arrays = {
+                path.name.removeprefix(prefix).removesuffix(".npy"): np.load(
+                    path, mmap_mode="r", allow_pickle=False
+                )
+                for path in sorted(directory.glob(f"{prefix}*.npy"))
+            }
+            return cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{directory} does not hold a usable {cls.algorithm} model: {error}") from error

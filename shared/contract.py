@@ -1,0 +1,55 @@
+"""What gateway and worker promise each other: kinds of rankings, jobs and their payloads.
+
+A worker promises: for each id of a job it writes a :class:`~shared.ranking.Ranking` to the key that
+:mod:`shared.keys` names and then publishes the id. A job may run more than once; the result is the same.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class QueueName(StrEnum):
+    """The queues; a worker process listens to exactly one."""
+
+    SERVE = "serve"
+    TRAIN = "train"
+
+
+class Kind(StrEnum):
+    """What can be ranked; the value is the field in the cache."""
+
+    SUGGESTED = "suggested"
+    SIMILAR = "similar"
+
+
+@dataclass(frozen=True)
+class RankingRule:
+    """The fixed part of a ranking.
+
+    Attributes
+    ----------
+    job : str
+        Job that computes it.
+    limit : int
+        Most movies in it.
+    decimals : int
+        Digits after the point of its scores.
+    """
+
+    job: str
+    limit: int
+    decimals: int
+
+
+RULES = {
+    Kind.SUGGESTED: RankingRule(job="worker.jobs.suggest", limit=150, decimals=3),
+    Kind.SIMILAR: RankingRule(job="worker.jobs.find_similar", limit=100, decimals=2),
+}
+
+TRAIN_JOB = "worker.jobs.train"
+
+ALLOWED_JOBS = frozenset({TRAIN_JOB, *(rule.job for rule in RULES.values())})
+"""The only functions that a queue may name."""
+
+BATCH_LIMIT = 64
+"""Most ids in one job."""

@@ -1,0 +1,1 @@
+"""The source of truth: movies, ratings and tags in SQLite or PostgreSQL."""

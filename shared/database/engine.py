@@ -1,0 +1,69 @@
+"""Connections to the database."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from shared.database.schema import metadata
+from shared.errors import ConfigurationError, ServiceError
+
+BUSY_TIMEOUT_MS = 60_000
+"""How long SQLite waits for another process's lock: longer than any of our writes but an import's commit."""
+
+
+def database_url(text: str) -> URL:
+    """Check a database's URL and choose its driver.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not one of SQLite or PostgreSQL.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ConfigurationError(
+            "DATABASE_URL is not a database URL; it looks like sqlite:///path or postgresql://user@host/name."
+        ) from None
+    backend = url.get_backend_name()
+    if backend == "postgres" or backend == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and url.database:
+        return url
+    raise ConfigurationError(f"DATABASE_URL names {backend!r}; use sqlite:///path or postgresql://user@host/name.")
+
+
+def open_database(text: str) -> Engine:
+    """Connect, and make the tables where they are missing.
+
+    Raises
+    ------
+    ServiceError
+        If the database does not answer or cannot be written.
+    """
+    url = database_url(text)
+    if url.get_backend_name() == "sqlite":
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        metadata.create_all(engine)
+    except DBAPIError as error:
+        raise ServiceError(
+            f"The database {url.render_as_string(hide_password=True)} cannot be used: {error.orig}"
+        ) from error
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    # Readers never wait for the writer, and a crash loses no committed import.
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()

@@ -1,0 +1,123 @@
+"""Small questions, answered row by row. Bulk reading and writing is in :mod:`shared.database.bulk`."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Row, select
+
+from shared.database.schema import imports, movies, ratings, tags
+
+
+@dataclass(frozen=True)
+class Movie:
+    """A movie as it is shown.
+
+    Attributes
+    ----------
+    movie_id : int
+        MovieLens id.
+    title : str
+        As in the file.
+    genres : list of str
+        In the file's order.
+    """
+
+    movie_id: int
+    title: str
+    genres: list[str]
+
+
+@dataclass(frozen=True)
+class RatedMovie:
+    """A movie that a user rated.
+
+    Attributes
+    ----------
+    movie_id : int
+        MovieLens id.
+    rating : float
+        Stars.
+    tags : list of str
+        This user's tags of that movie, oldest first.
+    """
+
+    movie_id: int
+    rating: float
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Import:
+    """What the database holds.
+
+    Attributes
+    ----------
+    import_id : int
+        The data revision; grows with each import.
+    name, fingerprint : str
+        Of the imported files.
+    n_users, n_movies, n_ratings, n_tags : int
+        Sizes.
+    """
+
+    import_id: int
+    name: str
+    fingerprint: str
+    n_users: int
+    n_movies: int
+    n_ratings: int
+    n_tags: int
+
+
+def current_import(connection: Connection) -> Import | None:
+    """Return what the database holds, None if nothing was imported yet."""
+    columns = [imports.c[name] for name in Import.__dataclass_fields__]
+    row = connection.execute(select(*columns).order_by(imports.c.import_id.desc()).limit(1)).first()
+    return Import(*row) if row else None
+
+
+def split_genres(genres: str) -> list[str]:
+    """Return the genres of their joined form."""
+    return genres.split("|") if genres else []
+
+
+def all_movies(connection: Connection) -> Iterator[Movie]:
+    """Yield every movie by id."""
+    query = select(movies.c.movie_id, movies.c.title, movies.c.genres).order_by(movies.c.movie_id)
+    for movie_id, title, genres in connection.execute(query):
+        yield Movie(movie_id, title, split_genres(genres))
+
+
+def user_exists(connection: Connection, user_id: int) -> bool:
+    """Tell whether a user has rated anything."""
+    query = select(ratings.c.user_id).where(ratings.c.user_id == user_id).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def rated_movies(connection: Connection, user_id: int) -> list[RatedMovie]:
+    """Return what a user rated, best first, then by id; empty for an unknown user."""
+    user_tags: dict[int, list[str]] = {}
+    tag_query = (
+        select(tags.c.movie_id, tags.c.tag)
+        .where(tags.c.user_id == user_id)
+        .order_by(tags.c.movie_id, tags.c.timestamp, tags.c.tag)
+    )
+    for movie_id, tag in connection.execute(tag_query):
+        user_tags.setdefault(movie_id, []).append(tag)
+    query = (
+        select(ratings.c.movie_id, ratings.c.rating)
+        .where(ratings.c.user_id == user_id)
+        .order_by(ratings.c.rating.desc(), ratings.c.movie_id)
+    )
+    return [
+        RatedMovie(movie_id, rating, user_tags.get(movie_id, []))
+        for movie_id, rating in connection.execute(query)
+    ]
+
+
+def ratings_of(
+    connection: Connection, user_ids: Collection[int]
+) -> list[Row[tuple[int, int, float, int]]]:
+    """Return ``(user_id, movie_id, rating, timestamp)`` of several users in one query, in no set order."""
+    query = select(ratings.c.user_id, ratings.c.movie_id, ratings.c.rating, ratings.c.timestamp)
+    return list(connection.execute(query.where(ratings.c.user_id.in_(user_ids))))

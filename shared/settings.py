@@ -1,0 +1,140 @@
+"""Settings, read from the environment and from a ``.env`` file; one class per process.
+
+Every variable is described in ``.env.example``; names there are the field names in capitals.
+"""
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import ConfigurationError
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+class Settings(BaseSettings):
+    """What every process needs to know."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Path("data")
+    """Directory of the database, the models and the embedded Redis."""
+
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL (``sqlite:///...`` or ``postgresql://...``); default: ``DATA_DIR/movierec.db``."""
+
+    model_dir: Path | None = None
+    """Directory of the model versions; default: ``DATA_DIR/model``."""
+
+    results_dir: Path = Path("results")
+    """Directory that exploration and evaluation write to."""
+
+    queue_url: SecretStr | None = None
+    """Redis of the queue (``redis://[:password@]host:port/db``); default: ``127.0.0.1:6379``."""
+
+    cache_url: SecretStr | None = None
+    """Redis of the cached answers; default: the same as the queue."""
+
+    log_format: Literal["console", "json"] = "console"
+    """Lines for people or for machines."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level that is logged."""
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with its password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'movierec.db'}"
+
+    @property
+    def models(self) -> Path:
+        """The directory of the model versions."""
+        return self.model_dir or self.data_dir / "model"
+
+    @property
+    def queue(self) -> str:
+        """The queue's URL, with its password."""
+        return self.queue_url.get_secret_value() if self.queue_url else DEFAULT_REDIS_URL
+
+    @property
+    def cache(self) -> str:
+        """The cache's URL, with its password."""
+        return self.cache_url.get_secret_value() if self.cache_url else self.queue
+
+
+class GatewaySettings(Settings):
+    """The HTTP side."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; ``0.0.0.0`` for all."""
+
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port to listen on."""
+
+    admin_token: SecretStr | None = Field(default=None, min_length=16)
+    """Bearer token of writing requests; without one they are refused."""
+
+    cors_origins: list[str] = ["*"]
+    """Origins that a browser may call from, as a JSON list."""
+
+    wait_budget: timedelta = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=1))
+    """How long a request waits for an answer before it gets a 202."""
+
+    queue_cap: int = Field(default=200, ge=1)
+    """Waiting ``serve`` jobs above which new work is refused with a 503."""
+
+    train_timeout: timedelta = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
+    """Longest that a training job may take."""
+
+
+class WorkerSettings(Settings):
+    """A worker process."""
+
+    keep_versions: int = Field(default=5, ge=1)
+    """Model versions that stay on disk after a training; the current one always does."""
+
+    compute_threads: int = Field(default=1, ge=1)
+    """Threads that one serving worker may compute with."""
+
+    heartbeat_file: Path = Path(tempfile.gettempdir()) / "movierec-worker.alive"
+    """File that a worker touches with each heartbeat; ``movierec worker --check`` looks at its age."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(settings_class: type[S], **overrides: object) -> S:
+    """Read settings from the environment.
+
+    Parameters
+    ----------
+    settings_class : type of Settings
+        Which process.
+    **overrides
+        Fields that the command line sets; None means not set.
+
+    Raises
+    ------
+    ConfigurationError
+        With every variable that is wrong, and never with a secret's value.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return settings_class(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigurationError("Settings are wrong:\n" + "\n".join(lines)) from None

@@ -119,7 +119,9 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
         if not _VERSION.fullmatch(text):
-            raise ArtifactError(f"{self.directory / 'current'} holds {text[:60]!r}, which is no model version.")
+            raise ArtifactError(
+                f"{self.directory / 'current'} holds {text[:60]!r}, which is no model version."
+            )
         return text
 
     def versions(self) -> list[Manifest]:
@@ -175,7 +177,9 @@ class ArtifactStore:
             with (directory / name).open("rb") as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
             if actual != expected:
-                raise ArtifactError(f"Model version {version} is corrupt: {name} does not match its checksum.")
+                raise ArtifactError(
+                    f"Model version {version} is corrupt: {name} does not match its checksum."
+                )
         return manifest
 
     def publish(

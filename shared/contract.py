@@ -46,6 +46,47 @@ RULES = {
     Kind.SIMILAR: RankingRule(job="worker.jobs.find_similar", limit=100, decimals=2),
 }
 
+
+class Outcome(StrEnum):
+    """How a job for rankings ended."""
+
+    WRITTEN = "written"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class News:
+    """What a worker publishes at the end of a job for rankings.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        Whether the rankings can now be read from the cache.
+    kind : Kind
+        What was ranked.
+    ids : list of int
+        For which users or movies.
+    """
+
+    outcome: Outcome
+    kind: Kind
+    ids: list[int]
+
+    def to_text(self) -> str:
+        """Return the message, e.g. ``written suggested 1 2 3``."""
+        return " ".join([self.outcome, self.kind, *map(str, self.ids)])
+
+    @classmethod
+    def from_text(cls, text: str) -> "News | None":
+        """Read a message; None for what is none of ours."""
+        outcome, _, rest = text.partition(" ")
+        kind, _, ids = rest.partition(" ")
+        try:
+            return cls(Outcome(outcome), Kind(kind), [int(part) for part in ids.split()])
+        except ValueError:
+            return None
+
+
 TRAIN_JOB = "worker.jobs.train"
 
 ALLOWED_JOBS = frozenset({TRAIN_JOB, *(rule.job for rule in RULES.values())})

@@ -18,7 +18,7 @@ TRAINING_TTL = timedelta(days=7)
 """Of the note which training runs; longer than any training may take."""
 
 ANSWERS_CHANNEL = "movierec:answers"
-"""Channel on which a worker says ``<kind> <id> <id> ...`` after it wrote these rankings."""
+"""Channel on which workers say :class:`shared.contract.News`."""
 
 TRAINING = "movierec:training"
 """Id of the training job that was accepted last."""

@@ -59,7 +59,7 @@ def replace_dataset(
         n_ratings=len(dataset.ratings),
         n_tags=len(dataset.tags),
     )
-    with _bulk_connection(engine) as connection, connection.cursor() as cursor:
+    with _bulk_connection(engine) as bulk, bulk.cursor() as cursor:
         empty = "DELETE FROM" if engine.dialect.name == "sqlite" else "TRUNCATE"
         for table in (ratings, tags, movies):
             cursor.execute(f"{empty} {table.name}")
@@ -71,7 +71,7 @@ def replace_dataset(
             progress(Step("storing ratings", min(start + CHUNK_ROWS, new.n_ratings), new.n_ratings, "rating"))
         row = vars(new) | {"imported_at": int(time.time())}
         _ingest(cursor, imports, pa.Table.from_pylist([row]))
-        connection.commit()
+        bulk.commit()
     return new
 
 

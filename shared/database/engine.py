@@ -30,11 +30,13 @@ def database_url(text: str) -> URL:
             "DATABASE_URL is not a database URL; it looks like sqlite:///path or postgresql://user@host/name."
         ) from None
     backend = url.get_backend_name()
-    if backend == "postgres" or backend == "postgresql":
+    if backend in {"postgres", "postgresql"}:
         return url.set(drivername="postgresql+psycopg")
     if backend == "sqlite" and url.database:
         return url
-    raise ConfigurationError(f"DATABASE_URL names {backend!r}; use sqlite:///path or postgresql://user@host/name.")
+    raise ConfigurationError(
+        f"DATABASE_URL names {backend!r}; use sqlite:///path or postgresql://user@host/name."
+    )
 
 
 def open_database(text: str) -> Engine:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from shared.database.schema import imports, movies, ratings, tags
 
@@ -115,9 +115,7 @@ def rated_movies(connection: Connection, user_id: int) -> list[RatedMovie]:
     ]
 
 
-def ratings_of(
-    connection: Connection, user_ids: Collection[int]
-) -> list[Row[tuple[int, int, float, int]]]:
+def ratings_of(connection: Connection, user_ids: Collection[int]) -> list[tuple[int, int, float, int]]:
     """Return ``(user_id, movie_id, rating, timestamp)`` of several users in one query, in no set order."""
     query = select(ratings.c.user_id, ratings.c.movie_id, ratings.c.rating, ratings.c.timestamp)
-    return list(connection.execute(query.where(ratings.c.user_id.in_(user_ids))))
+    return [tuple(row) for row in connection.execute(query.where(ratings.c.user_id.in_(user_ids)))]

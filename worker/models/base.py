@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,17 +99,51 @@ class RatingsBatch:
 
     def select(self, rows: Sequence[int]) -> "RatingsBatch":
         """Return the batch of some of the users, in the given order."""
-        lengths = np.diff(self.indptr)[list(rows)]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        spans = [np.arange(self.indptr[row], self.indptr[row + 1]) for row in rows]
-        take = np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
+        spans = [(self.indptr[row], self.indptr[row + 1] - self.indptr[row]) for row in rows]
+        return self.take_spans(spans, self.user_ids[list(rows)])
+
+    def take_spans(self, spans: Sequence[tuple[int, int]], user_ids: NDArray[np.int32]) -> "RatingsBatch":
+        """Return the batch whose user ``i`` has the ratings of ``spans[i]``, a start and a length."""
+        indptr = np.concatenate([[0], np.cumsum([length for _, length in spans])]).astype(np.int64)
+        take = np.concatenate(
+            [np.empty(0, dtype=np.int64), *(np.arange(start, start + length) for start, length in spans)]
+        )
         return RatingsBatch(
-            user_ids=self.user_ids[list(rows)],
+            user_ids=user_ids,
             indptr=indptr,
             movie_ids=self.movie_ids[take],
             ratings=self.ratings[take],
             timestamps=self.timestamps[take],
         )
+
+
+def ratings_batch(user_ids: Sequence[int], rows: Iterable[tuple[int, int, float, int]]) -> RatingsBatch:
+    """Make a batch of ratings in any order.
+
+    Parameters
+    ----------
+    user_ids : sequence of int
+        Users of the batch, in its order; one may occur twice.
+    rows : iterable of (user_id, movie_id, rating, timestamp)
+        Ratings of these users.
+
+    Returns
+    -------
+    RatingsBatch
+        Ratings of each user by movie id, so that sums do not depend on the order of the rows.
+    """
+    columns = np.array(list(rows), dtype=np.float64).reshape(-1, 4)  # ids and seconds are exact in doubles
+    columns = columns[np.lexsort((columns[:, 1], columns[:, 0]))]
+    users, starts, counts = np.unique(columns[:, 0], return_index=True, return_counts=True)
+    spans = {int(user): (start, count) for user, start, count in zip(users, starts, counts, strict=True)}
+    whole = RatingsBatch(
+        user_ids=np.asarray(user_ids, dtype=np.int32),
+        indptr=np.empty(0, dtype=np.int64),
+        movie_ids=columns[:, 1].astype(np.int32),
+        ratings=columns[:, 2].astype(np.float32),
+        timestamps=columns[:, 3].astype(np.int64),
+    )
+    return whole.take_spans([spans.get(user, (0, 0)) for user in user_ids], whole.user_ids)
 
 
 class Model(ABC):
@@ -170,7 +204,7 @@ class Model(ABC):
     def clip(self, scores: Float) -> Float:
         """Return scores moved into the rating scale."""
         low, high = self.scale
-        clipped: Float = np.clip(scores, low, high)
+        clipped: Float = np.clip(scores, low, high)  # type: ignore[assignment]  # numpy's stub loses the type
         return clipped
 
     @cached_property
@@ -223,4 +257,6 @@ class Model(ABC):
             }
             return cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
         except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"{directory} does not hold a usable {cls.algorithm} model: {error}") from error
+            raise ArtifactError(
+                f"{directory} does not hold a usable {cls.algorithm} model: {error}"
+            ) from error

@@ -1,0 +1,307 @@
+"""The ``movierec`` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import output, show_progress, status
+from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM
+from shared.contract import QueueName
+from shared.errors import ConfigurationError, MovierecError
+from shared.logs import configure_logging
+from shared.settings import GatewaySettings, Settings, WorkerSettings, load
+
+if TYPE_CHECKING:
+    from shared.datasets.model import Dataset
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""
+    Movie recommendations over MovieLens data, behind an HTTP API.
+
+    [bold]movierec up[/bold] starts everything on this machine: Redis, workers, gateway; on its first start it
+    also imports data and trains a model.
+
+    Settings come from the environment or from a file [bold].env[/bold] here; .env.example lists all of them.
+    The most important: DATA_DIR (default: data), DATABASE_URL (SQLite in DATA_DIR), QUEUE_URL and CACHE_URL
+    (Redis), ADMIN_TOKEN (for writing requests).
+
+    [bold]Examples[/bold]
+
+    movierec up --data ml-20m --workers 2\n
+    movierec evaluate --data ml-latest-small --algorithm svd --folds 5\n
+    movierec data demo --ratings 1000000 --users 7000 --movies 5000 --out demo
+    """,
+)
+data_app = typer.Typer(no_args_is_help=True, help="Get, make and import MovieLens data.")
+explore_app = typer.Typer(no_args_is_help=True, help="See what is in the data: text and plots in results/.")
+app.add_typer(data_app, name="data")
+app.add_typer(explore_app, name="explore")
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Directory of a MovieLens data set, in any of its formats."),
+]
+Algorithm = Annotated[
+    str | None,
+    typer.Option("--algorithm", "-a", metavar="NAME", help=f"One of: {', '.join(sorted(CONFIGS))}."),
+]
+SkipBadRows = Annotated[
+    bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read, and count them.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")]
+
+
+@app.command(rich_help_panel="Run")
+def up(
+    data: Data = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="8000")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Serving worker processes.")] = 2,
+    algorithm: Algorithm = None,
+    skip_bad_rows: SkipBadRows = False,
+    prepare_only: Annotated[
+        bool, typer.Option("--prepare-only", help="Import and train what is missing, then end.")
+    ] = False,
+) -> None:
+    """Start everything on this machine; Ctrl-C stops all of it.
+
+    An embedded Redis is used unless QUEUE_URL is set. Without --data, what the database holds is used; on a
+    first start: files in DATA_DIR, else ml-latest-small is downloaded, else, without a network, demo data is
+    generated. A model is trained if there is none for this data.
+    """
+    _require_algorithm(algorithm)
+    if prepare_only:
+        from cli.prepare import prepare
+
+        prepare(
+            load(WorkerSettings),
+            data,
+            algorithm or DEFAULT_ALGORITHM,
+            asked_for=algorithm is not None,
+            skip_bad_rows=skip_bad_rows,
+        )
+        return
+    from cli.up import run_up
+
+    run_up(data=data, host=host, port=port, workers=workers, algorithm=algorithm, skip_bad_rows=skip_bad_rows)
+
+
+@app.command(rich_help_panel="Run")
+def gateway(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="HOST")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="PORT")
+    ] = None,
+) -> None:
+    """Run one HTTP gateway. It needs Redis (QUEUE_URL, CACHE_URL), the database and DATA_DIR/model."""
+    from gateway.server import run_gateway
+
+    settings = load(GatewaySettings, host=host, port=port)
+    configure_logging(settings)
+    run_gateway(settings)
+
+
+@app.command(rich_help_panel="Run")
+def worker(
+    queue: Annotated[QueueName, typer.Option(help="Answer questions, or train.")] = QueueName.SERVE,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell whether the worker on this machine is alive.")
+    ] = False,
+) -> None:
+    """Run one worker process. Start as many as you like, on any machine that reaches Redis and the data."""
+    settings = load(WorkerSettings)
+    if check:
+        from cli.checks import check_worker
+
+        check_worker(settings.heartbeat_file)
+        return
+    from worker.process import run_worker
+
+    configure_logging(settings)
+    run_worker(settings, queue)
+
+
+@app.command(rich_help_panel="Models")
+def train(
+    data: Data = None, algorithm: Algorithm = None, skip_bad_rows: SkipBadRows = False, seed: Seed = 0
+) -> None:
+    """Train a model on what the database holds and publish it; workers that run take it over.
+
+    With --data, that data set is imported first if the database holds another one.
+    """
+    from cli.reports import print_import, print_model
+    from shared.algorithms import config_class
+    from shared.artifacts import ArtifactStore
+    from shared.database.engine import open_database
+    from shared.datasets.importing import import_dataset
+    from worker.training import train as train_and_publish
+
+    _require_algorithm(algorithm)
+    settings = load(WorkerSettings)
+    config = config_class(algorithm or DEFAULT_ALGORITHM)(seed=seed)
+    engine = open_database(settings.database)
+    with show_progress() as progress:
+        if data is not None:
+            outcome = import_dataset(engine, data, skip_bad_rows=skip_bad_rows, progress=progress)
+            print_import(outcome)
+        manifest = train_and_publish(
+            engine, ArtifactStore(settings.models), config, keep=settings.keep_versions, progress=progress
+        )
+    print_model(manifest)
+
+
+@app.command(rich_help_panel="Models")
+def evaluate(
+    data: Data = None,
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option("--algorithm", "-a", metavar="NAME", help="May be given several times."),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts of the cross-validation.")] = 5,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds at the same time; each needs its memory.")] = 1,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write JSON there.")
+    ] = None,
+    skip_bad_rows: SkipBadRows = False,
+) -> None:
+    """Cross-validate algorithms on the same folds; tables go to results/.
+
+    Without --data, the ratings in the database are used.
+    """
+    from cli.datasets import load_dataset
+    from worker.evaluation import cross_validate, render_table, write_results
+
+    algorithms = algorithm or [DEFAULT_ALGORITHM]
+    for name in algorithms:
+        _require_algorithm(name)
+    settings = load(Settings)
+    with show_progress() as progress:
+        dataset = load_dataset(settings, data, skip_bad_rows=skip_bad_rows, progress=progress)
+        evaluation = cross_validate(
+            dataset, algorithms, n_folds=folds, seed=seed, n_jobs=jobs, progress=progress
+        )
+    for path in write_results(evaluation, settings.results_dir, json):
+        status.print(f"wrote {path}", markup=False)
+    output.print(render_table(evaluation), markup=False)
+
+
+@data_app.command("download")
+def data_download(
+    name: Annotated[str, typer.Argument(help="ml-latest-small, ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ...")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="DATA_DIR")
+    ] = None,
+) -> None:
+    """Download a data set from GroupLens; an interrupted download is continued."""
+    from shared.datasets.download import download
+
+    directory = out or load(Settings).data_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    with show_progress() as progress:
+        path = download(name, directory, progress=progress)
+    output.print(f"{path}", markup=False)
+
+
+@data_app.command("demo")
+def data_demo(
+    ratings: Annotated[int, typer.Option(min=1, help="Number of ratings.")] = 100_000,
+    users: Annotated[int, typer.Option(min=1, help="Number of users.")] = 1_000,
+    movies: Annotated[int, typer.Option(min=1, help="Number of movies.")] = 4_000,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="DATA_DIR/demo")
+    ] = None,
+) -> None:
+    """Generate a data set in MovieLens' file formats. The same seed gives the same bytes."""
+    from shared.datasets.generate import generate
+
+    directory = out or load(Settings).data_dir / "demo"
+    with show_progress() as progress:
+        generate(directory, n_ratings=ratings, n_users=users, n_movies=movies, seed=seed, progress=progress)
+    output.print(f"{directory}", markup=False)
+
+
+@data_app.command("import")
+def data_import(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the data set.")],
+    skip_bad_rows: SkipBadRows = False,
+) -> None:
+    """Make a data set the contents of the database, all of it or nothing."""
+    from cli.reports import print_import
+    from shared.database.engine import open_database
+    from shared.datasets.importing import import_dataset
+
+    engine = open_database(load(Settings).database)
+    with show_progress() as progress:
+        outcome = import_dataset(engine, directory, skip_bad_rows=skip_bad_rows, progress=progress)
+    print_import(outcome)
+
+
+@explore_app.command("movies")
+def explore_movies(data: Data = None, skip_bad_rows: SkipBadRows = False) -> None:
+    """Genres, years and what goes together, as text and plots."""
+    from worker.exploration import explore_movies as explore
+
+    _explore(explore, data, skip_bad_rows)
+
+
+@explore_app.command("ratings")
+def explore_ratings(data: Data = None, skip_bad_rows: SkipBadRows = False) -> None:
+    """Users, votes and scores, as text and plots."""
+    from worker.exploration import explore_ratings as explore
+
+    _explore(explore, data, skip_bad_rows)
+
+
+def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, skip_bad_rows: bool) -> None:
+    from cli.datasets import load_dataset
+
+    settings = load(Settings)
+    with show_progress() as progress:
+        dataset = load_dataset(settings, data, skip_bad_rows=skip_bad_rows, progress=progress)
+    paths = explore(dataset, settings.results_dir)
+    output.print(next(path for path in paths if path.suffix == ".txt").read_text(), markup=False)
+    for path in paths:
+        status.print(f"wrote {path}", markup=False)
+
+
+def _require_algorithm(algorithm: str | None) -> None:
+    if algorithm is not None and algorithm not in CONFIGS:
+        known = ", ".join(sorted(CONFIGS))
+        raise ConfigurationError(f"There is no algorithm {algorithm!r}; choose one of: {known}.")
+
+
+def main() -> None:
+    """Run the command; an error of ours is one message, never a trace."""
+    try:
+        app()
+    except MovierecError as error:
+        status.print(f"[bold red]error:[/bold red] {_escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        status.print("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

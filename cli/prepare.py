@@ -1,0 +1,116 @@
+"""Data in the database and a model on disk: what a first start needs."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from cli.console import show_progress, status
+from cli.reports import print_import, print_model
+from shared.algorithms import config_class
+from shared.artifacts import ArtifactStore, Manifest
+from shared.database import queries
+from shared.database.engine import open_database
+from shared.database.queries import Import
+from shared.errors import ArtifactError, DownloadError
+from shared.settings import WorkerSettings
+
+DEFAULT_DATASET = "ml-latest-small"
+_DEMO_RATINGS, _DEMO_USERS, _DEMO_MOVIES = 100_000, 1_000, 4_000
+
+
+def is_prepared(settings: WorkerSettings, data: Path | None, algorithm: str | None) -> bool:
+    """Tell quickly whether a start needs nothing of :func:`prepare`."""
+    if data is not None:
+        return False  # whether the files changed takes reading them
+    engine = open_database(settings.database)
+    imported, manifest = _current_import(engine), _current_manifest(ArtifactStore(settings.models))
+    engine.dispose()
+    return imported is not None and manifest is not None and _fits(manifest, imported, algorithm)
+
+
+def prepare(
+    settings: WorkerSettings, data: Path | None, algorithm: str, *, asked_for: bool, skip_bad_rows: bool
+) -> None:
+    """Import data and train a model, whichever is missing or out of date.
+
+    Parameters
+    ----------
+    settings : WorkerSettings
+        Where everything is.
+    data : Path or None
+        Directory of the files; None for what the database holds, else files in ``DATA_DIR``, else a
+        download, else generated data.
+    algorithm : str
+        What to train with.
+    asked_for : bool
+        Whether the algorithm was named by the user, so that a model of another one is replaced.
+    skip_bad_rows : bool
+        Leave out rows that cannot be read.
+    """
+    engine = open_database(settings.database)
+    imported = _current_import(engine)
+    if data is None and imported is None:
+        data = _find_data(settings.data_dir)
+    if data is not None:
+        from shared.datasets.importing import import_dataset
+
+        with show_progress() as progress:
+            outcome = import_dataset(engine, data, skip_bad_rows=skip_bad_rows, progress=progress)
+        imported = outcome.imported
+        print_import(outcome)
+    assert imported is not None
+    store = ArtifactStore(settings.models)
+    manifest = _current_manifest(store)
+    if manifest is None or not _fits(manifest, imported, algorithm if asked_for else None):
+        from worker.training import train
+
+        with show_progress() as progress:
+            manifest = train(
+                engine, store, config_class(algorithm)(), keep=settings.keep_versions, progress=progress
+            )
+        print_model(manifest)
+    engine.dispose()
+
+
+def _find_data(data_dir: Path) -> Path:
+    """Return a directory with files: our own, downloaded, or made up when there is no network."""
+    from shared.datasets.download import download
+    from shared.datasets.layouts import find_dataset
+
+    data_dir.mkdir(parents=True, exist_ok=True)
+    found = find_dataset(data_dir)
+    if found is not None:
+        return found
+    status.print(f"There is no data in {data_dir}; downloading {DEFAULT_DATASET}.")
+    try:
+        with show_progress() as progress:
+            return download(DEFAULT_DATASET, data_dir, progress=progress)
+    except DownloadError as error:
+        status.print(f"[yellow]{error}[/yellow]")
+        status.print(
+            "[yellow]Generating demo data instead: these movies, users and ratings are made up.[/yellow]"
+        )
+    from shared.datasets.generate import generate
+
+    demo = data_dir / "demo"
+    with show_progress() as progress:
+        generate(demo, n_ratings=_DEMO_RATINGS, n_users=_DEMO_USERS, n_movies=_DEMO_MOVIES, progress=progress)
+    return demo
+
+
+def _current_import(engine: Engine) -> Import | None:
+    with engine.connect() as connection:
+        return queries.current_import(connection)
+
+
+def _current_manifest(store: ArtifactStore) -> Manifest | None:
+    try:
+        version = store.current_version()
+        return store.verify(version) if version else None
+    except ArtifactError as error:
+        status.print(f"[yellow]{error} Training a new one.[/yellow]", soft_wrap=True)
+        return None
+
+
+def _fits(manifest: Manifest, imported: Import, algorithm: str | None) -> bool:
+    return manifest.data.fingerprint == imported.fingerprint and algorithm in {None, manifest.algorithm}

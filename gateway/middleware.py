@@ -1,0 +1,88 @@
+"""What happens to every request: its id, its log line, its size limit, both slash forms, HEAD."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.problems import BodyTooLarge
+
+log = structlog.get_logger("gateway.access")
+
+MAX_BODY_BYTES = 64 * 1024
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET_PATHS = frozenset({"/livez", "/readyz"})
+
+
+class RequestContext:
+    """Gives a request its id, which every log line and the response carry, and logs how it ended.
+
+    A trailing slash is dropped, so that both forms are the same request, and HEAD is answered like GET
+    without the body.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        method, path = scope["method"], scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path.rstrip("/") or "/", "raw_path": None}
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            elif method == "HEAD":
+                message = {**message, "body": b""}
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            length = headers.get("content-length", "0")
+            if length.isdigit() and int(length) > MAX_BODY_BYTES:
+                problem = BodyTooLarge(f"A body may have {MAX_BODY_BYTES} bytes; this one has {length[:20]}.")
+                await problem.response()(scope, receive, send_with_id)
+            else:
+                await self._app(scope, _limited(receive), send_with_id)
+        finally:
+            if path not in _QUIET_PATHS:
+                log.info(
+                    "request",
+                    method=method,
+                    path=path,
+                    status=status,
+                    ms=round((time.perf_counter() - started) * 1000, 2),
+                )
+
+
+def _limited(receive: Receive) -> Receive:
+    """Cut off a body that has no declared length and grows beyond the limit."""
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"A body may have {MAX_BODY_BYTES} bytes.")
+        return message
+
+    return limited

@@ -1,0 +1,272 @@
+"""Errors as clients see them: one tree, one form (RFC 9457, ``application/problem+json``).
+
+::
+
+    Problem
+    ├── InvalidRequest 422        a parameter or body that cannot be read
+    ├── BodyTooLarge 413
+    ├── Unauthorized 401          a token is needed, or it is wrong
+    ├── WritingDisabled 403       the service was started without a token
+    ├── UnknownUser, UnknownMovie, UnknownJob, NoModel, NotFound 404
+    ├── MethodNotAllowed 405
+    ├── TrainingRuns 409          with the running job's address
+    ├── NoWorkers, QueueFull, QueueUnreachable,
+    │   DatabaseUnavailable, ComputationFailed 503, each with Retry-After
+    └── InternalError 500
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemBody(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:movierec:problem:unknown-user"], description="Stable name of the kind.")
+    title: str = Field(examples=["Unknown user"], description="The kind in words.")
+    status: int = Field(examples=[404], description="The HTTP status.")
+    detail: str = Field(
+        examples=["User 700 has rated nothing here."], description="What was wrong this time."
+    )
+
+
+class Problem(Exception):
+    """An error that a client is told about.
+
+    Parameters
+    ----------
+    detail : str
+        What was wrong, with the value, and what to do.
+    headers : mapping of str to str
+        Headers of the response.
+    **extra
+        More members of the body.
+    """
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    retry_after: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+        if self.retry_after is not None:
+            self.headers.setdefault("Retry-After", str(self.retry_after))
+
+    @classmethod
+    def type_uri(cls) -> str:
+        """Return the stable name of this kind of error."""
+        return f"urn:movierec:problem:{cls.slug}"
+
+    @classmethod
+    def documented(cls) -> dict[str, Any]:
+        """Return this kind's place in the OpenAPI document."""
+        example = {"type": cls.type_uri(), "title": cls.title, "status": cls.status, "detail": "..."}
+        return {
+            "description": cls.title,
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/ProblemBody"},
+                    "examples": {cls.slug: {"value": example}},
+                }
+            },
+        }
+
+    def response(self) -> Response:
+        """Render."""
+        body = {
+            "type": self.type_uri(),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+        return Response(orjson.dumps(body), self.status, self.headers, MEDIA_TYPE)
+
+
+class InvalidRequest(Problem):
+    """A parameter or body that cannot be read."""
+
+    status, slug, title = 422, "invalid-request", "Invalid request"
+
+
+class BodyTooLarge(Problem):
+    """A body above the limit."""
+
+    status, slug, title = 413, "body-too-large", "Body too large"
+
+
+class Unauthorized(Problem):
+    """A token is needed, or it is wrong."""
+
+    status, slug, title = 401, "unauthorized", "Unauthorized"
+
+
+class WritingDisabled(Problem):
+    """The service was started without a token."""
+
+    status, slug, title = 403, "writing-disabled", "Writing is disabled"
+
+
+class UnknownUser(Problem):
+    """No such user."""
+
+    status, slug, title = 404, "unknown-user", "Unknown user"
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"User {user_id} has rated nothing here.")
+
+
+class UnknownMovie(Problem):
+    """No such movie."""
+
+    status, slug, title = 404, "unknown-movie", "Unknown movie"
+
+    def __init__(self, movie_id: int) -> None:
+        super().__init__(f"There is no movie {movie_id}.")
+
+
+class UnknownJob(Problem):
+    """No such job, or it is no longer kept."""
+
+    status, slug, title = 404, "unknown-job", "Unknown job"
+
+
+class NoModel(Problem):
+    """No model was trained yet."""
+
+    status, slug, title = 404, "no-model", "No model yet"
+
+
+class NotFound(Problem):
+    """No such path."""
+
+    status, slug, title = 404, "not-found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status, slug, title = 405, "method-not-allowed", "Method not allowed"
+
+
+class TrainingRuns(Problem):
+    """A training waits or runs already."""
+
+    status, slug, title = 409, "training-runs", "A training runs already"
+
+
+class NoWorkers(Problem):
+    """Nobody is there to compute."""
+
+    status, slug, title, retry_after = 503, "no-workers", "No worker is alive", 2
+
+
+class QueueFull(Problem):
+    """Too much work waits already."""
+
+    status, slug, title, retry_after = 503, "queue-full", "Too much work waits", 2
+
+
+class QueueUnreachable(Problem):
+    """Redis does not answer."""
+
+    status, slug, title, retry_after = 503, "queue-unreachable", "The queue does not answer", 2
+
+
+class DatabaseUnavailable(Problem):
+    """The database does not answer."""
+
+    status, slug, title, retry_after = 503, "database-unavailable", "The database does not answer", 2
+
+
+class ComputationFailed(Problem):
+    """A worker tried and failed."""
+
+    status, slug, title, retry_after = 503, "computation-failed", "The computation failed", 5
+
+
+class InternalError(Problem):
+    """A mistake of ours."""
+
+    status, slug, title = 500, "internal-error", "Internal error"
+
+
+def documented(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of some errors, those of one status together."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        described = problem.documented()
+        if problem.status in responses:
+            responses[problem.status]["description"] += f"; {described['description'].lower()}"
+            examples = responses[problem.status]["content"][MEDIA_TYPE]["examples"]
+            examples.update(described["content"][MEDIA_TYPE]["examples"])
+        else:
+            responses[problem.status] = described
+    return responses
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an application leave it as a problem."""
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return InvalidRequest(describe(error.errors())).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "")
+            detail = f"{request.method} is not possible here; use {allowed}."
+            return MethodNotAllowed(detail, error.headers).response()
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return NotFound(f"There is nothing at {request.url.path}; see /docs.").response()
+        return InvalidRequest(str(error.detail)).response()
+
+    @app.exception_handler(RedisError)
+    async def redis(request: Request, error: RedisError) -> Response:
+        log.warning("redis failed", reason=str(error))
+        return QueueUnreachable("Redis does not answer; try again soon.").response()
+
+    @app.exception_handler(DBAPIError)
+    async def database(request: Request, error: DBAPIError) -> Response:
+        log.warning("database failed", reason=str(error.orig))
+        return DatabaseUnavailable("The database does not answer; try again soon.").response()
+
+    @app.exception_handler(Exception)
+    async def internal(request: Request, error: Exception) -> Response:
+        log.error("request failed", exc_info=error)
+        return InternalError("That was our mistake; the log tells more under this request's id.").response()
+
+
+def describe(errors: Any) -> str:
+    """Put pydantic's errors into one sentence each, with the value that was sent."""
+    sentences = []
+    for error in errors:
+        place = ".".join(str(part) for part in error["loc"] if part not in {"body", "path", "query"})
+        where = f"{place}: " if place else ""
+        value = error.get("input")
+        given = f" (given: {str(value)[:80]!r})" if isinstance(value, str | int | float) else ""
+        sentences.append(f"{where}{error['msg']}{given}")
+    return "; ".join(sentences) + "."

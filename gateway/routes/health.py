@@ -1,0 +1,80 @@
+"""Is this process alive, and can it answer."""
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from gateway.state import State, state_of
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    """This process runs."""
+
+    status: str
+
+
+class Check(BaseModel):
+    """One thing that is needed."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether questions can be answered, and what is missing if not."""
+
+    ready: bool
+    checks: dict[str, Check]
+
+
+@router.get("/livez", summary="Does this process run?", response_model=Alive)
+async def livez() -> Response:
+    """Answer 200 as long as the process can answer at all."""
+    return Response(b'{"status":"alive"}', media_type="application/json")
+
+
+@router.get(
+    "/readyz",
+    summary="Can questions be answered?",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Not yet; the checks say what is missing."}},
+)
+def readyz(state: Annotated[State, Depends(state_of)]) -> Response:
+    """Check database, queue, data, model and workers. A missing trainer is reported but does not count."""
+    checks = {name: {"ok": not missing, "detail": detail} for name, (missing, detail) in _look(state).items()}
+    ready = all(check["ok"] for name, check in checks.items() if name != "trainer")
+    body = orjson.dumps({"ready": ready, "checks": checks})
+    return Response(body, 200 if ready else 503, media_type="application/json")
+
+
+def _look(state: State) -> dict[str, tuple[bool, str]]:
+    fleet, movies = state.fleet, len(state.catalogue)
+    able = sum(worker.model_version is not None for worker in fleet.serving)
+    versions = ", ".join(sorted(fleet.versions)) or "none"
+    return {
+        "database": _database(state),
+        "data": (not movies, f"{movies:,} movies" if movies else "empty; run: movierec data import DIR"),
+        "queue": (not fleet.reachable, "reachable" if fleet.reachable else "Redis does not answer"),
+        "workers": (
+            not able,
+            f"{able} serving, {fleet.waiting_jobs} jobs waiting, model: {versions}"
+            if able
+            else f"{len(fleet.serving)} running, none with a model; run: movierec worker, movierec train",
+        ),
+        "trainer": (not fleet.training, f"{len(fleet.training)} running"),
+    }
+
+
+def _database(state: State) -> tuple[bool, str]:
+    try:
+        with state.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except DBAPIError as error:
+        return True, f"does not answer: {type(error.orig).__name__}"
+    return False, "reachable"

@@ -1,0 +1,138 @@
+"""Which models there are, and training a new one."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.problems import (
+    BodyTooLarge,
+    InvalidRequest,
+    NoModel,
+    QueueUnreachable,
+    TrainingRuns,
+    Unauthorized,
+    WritingDisabled,
+    describe,
+    documented,
+)
+from gateway.responses import json_answer
+from gateway.security import require_admin
+from gateway.state import State, state_of
+from gateway.trainings import start_training
+from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class
+from shared.artifacts import Manifest
+from shared.errors import ArtifactError, ConfigurationError
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+_VERSION_EXAMPLE = "20261122T201530Z-svd-1f3c9a"
+
+
+class ModelVersion(BaseModel):
+    """A trained model."""
+
+    version: str = Field(examples=[_VERSION_EXAMPLE])
+    algorithm: str
+    parameters: dict[str, Any]
+    data: dict[str, Any]
+    metrics: dict[str, float]
+    created_at: str
+    current: bool = Field(description="Whether workers are to serve it.")
+    workers: int = Field(description="Live workers that serve it now.")
+
+
+class ModelVersions(BaseModel):
+    """All trained models that are kept, newest first."""
+
+    models: list[ModelVersion]
+
+
+class TrainingRequest(BaseModel):
+    """What to train."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    algorithm: str = Field(default=DEFAULT_ALGORITHM, description=f"One of: {', '.join(sorted(CONFIGS))}.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Of the algorithm; its defaults are used for what is missing."
+    )
+
+
+class TrainingAccepted(BaseModel):
+    """A training was queued."""
+
+    job: str = Field(examples=["/api/v1/jobs/0a1b2c3d4e5f60718293a4b5c6d7e8f9"])
+
+
+def _describe_version(manifest: Manifest, current: str | None, state: State) -> dict[str, Any]:
+    return {
+        **manifest.model_dump(mode="json", include={"version", "algorithm", "parameters", "data", "metrics"}),
+        "created_at": manifest.created_at.isoformat(timespec="seconds"),
+        "current": manifest.version == current,
+        "workers": sum(worker.model_version == manifest.version for worker in state.fleet.serving),
+    }
+
+
+def _current_version(state: State) -> str | None:
+    try:
+        return state.store.current_version()
+    except ArtifactError:
+        return None
+
+
+@router.get("", summary="All models", response_model=ModelVersions)
+def list_models(request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+    """Models that are kept, newest first, and how many workers serve each."""
+    current = _current_version(state)
+    versions = [_describe_version(manifest, current, state) for manifest in state.store.versions()]
+    return json_answer(request, orjson.dumps({"models": versions}), version=current)
+
+
+@router.get(
+    "/current", summary="The current model", response_model=ModelVersion, responses=documented(NoModel)
+)
+def current_model(request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+    """The model that workers are to serve; right after a training some may still hold the one before."""
+    current = _current_version(state)
+    if current is None:
+        raise NoModel("No model was trained yet: POST /api/v1/models, or run: movierec train.")
+    try:
+        manifest = state.store.manifest(current)
+    except ArtifactError as error:
+        raise NoModel(str(error)) from None
+    return json_answer(request, orjson.dumps(_describe_version(manifest, current, state)), version=current)
+
+
+@router.post(
+    "",
+    summary="Train a model",
+    status_code=202,
+    response_model=TrainingAccepted,
+    dependencies=[Depends(require_admin)],
+    responses={
+        202: {"description": "Queued. `Location` is the job, which shows progress and result."},
+        **documented(
+            Unauthorized, WritingDisabled, TrainingRuns, InvalidRequest, BodyTooLarge, QueueUnreachable
+        ),
+    },
+)
+def train(body: TrainingRequest, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+    """Train on what the database holds now. When it is done, workers take the new model over."""
+    try:
+        config = config_class(body.algorithm).model_validate(body.parameters)
+    except ConfigurationError as error:
+        raise InvalidRequest(str(error)) from None
+    except ValidationError as error:
+        raise InvalidRequest(describe(error.errors())) from None
+    job_id = start_training(
+        state.jobs,
+        body.algorithm,
+        config.model_dump(mode="json"),
+        timeout_seconds=request.app.state.settings.train_timeout.total_seconds(),
+    )
+    address = f"/api/v1/jobs/{job_id}"
+    return Response(
+        orjson.dumps({"job": address}), 202, {"Location": address, "Retry-After": "2"}, "application/json"
+    )

@@ -1,0 +1,86 @@
+"""What a movie is, and what is most like it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from gateway import render
+from gateway.dispatch import Question
+from gateway.problems import InvalidRequest, UnknownMovie, documented
+from gateway.responses import MovieId, json_answer
+from gateway.routes import rankings
+from gateway.state import State, state_of
+from shared.contract import Kind
+
+router = APIRouter(prefix="/movies", tags=["movies"])
+
+
+class Movie(BaseModel):
+    """A movie."""
+
+    id: int
+    title: str
+    genres: list[str]
+
+
+class SimilarMovie(Movie):
+    """A movie like another one."""
+
+    cosine_similarity: float
+
+
+class SimilarMovies(BaseModel):
+    """What is most like a movie."""
+
+    most_similar_movies: list[SimilarMovie]
+
+
+_MOVIE_EXAMPLE = {"id": 6, "title": "Heat (1995)", "genres": ["Action", "Crime", "Thriller"]}
+_SIMILAR_EXAMPLE = {
+    "most_similar_movies": [
+        {
+            "id": 5418,
+            "title": "Bourne Identity, The (2002)",
+            "genres": ["Action", "Mystery", "Thriller"],
+            "cosine_similarity": 0.66,
+        }
+    ]
+}
+
+
+@router.get(
+    "/{movie_id}",
+    summary="What a movie is",
+    response_model=Movie,
+    responses={
+        200: {"content": {"application/json": {"example": _MOVIE_EXAMPLE}}},
+        **documented(UnknownMovie, InvalidRequest),
+    },
+)
+async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+    """Title and genres, as in the data set's file."""
+    catalogue = state.catalogue
+    if movie_id not in catalogue:
+        raise UnknownMovie(movie_id)
+    return json_answer(request, render.movie(movie_id, catalogue), version=None, cached=True)
+
+
+@router.get(
+    "/{movie_id}/most_similar_movies",
+    summary="What is most like a movie",
+    response_model=SimilarMovies,
+    responses={
+        200: {"content": {"application/json": {"example": _SIMILAR_EXAMPLE}}},
+        **rankings.ACCEPTED,
+        **documented(UnknownMovie, InvalidRequest),
+        **rankings.PROBLEMS,
+    },
+)
+async def most_similar(
+    movie_id: MovieId, request: Request, state: Annotated[State, Depends(state_of)]
+) -> Response:
+    """At most 100 other movies that share a genre, by cosine; of equals the better-known first."""
+    if movie_id not in state.catalogue:
+        raise UnknownMovie(movie_id)
+    return await rankings.answer_ranking(request, state, Question(Kind.SIMILAR, movie_id))

@@ -1,0 +1,119 @@
+"""What a user rated, and what to watch next."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from gateway import render
+from gateway.dispatch import Question
+from gateway.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
+from gateway.responses import UserId, json_answer
+from gateway.routes import rankings
+from gateway.state import State, state_of
+from shared.contract import Kind
+from shared.database import queries
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+class RatedMovie(BaseModel):
+    """A movie that the user rated."""
+
+    movieId: int  # the name that the first release promised
+    rating: float
+    tags: list[str]
+    title: str
+    genres: list[str]
+
+
+class UserRatings(BaseModel):
+    """All that a user rated."""
+
+    id: int
+    movies: list[RatedMovie]
+
+
+class SuggestedMovie(BaseModel):
+    """A movie that the user may like."""
+
+    id: int
+    title: str
+    genres: list[str]
+    estimated_score: float
+
+
+class SuggestedMovies(BaseModel):
+    """What a user should watch."""
+
+    suggested_movies: list[SuggestedMovie]
+
+
+_RATED_EXAMPLE = {
+    "id": 15,
+    "movies": [
+        {
+            "movieId": 260,
+            "rating": 5.0,
+            "tags": ["classic"],
+            "title": "Star Wars: Episode IV - A New Hope (1977)",
+            "genres": ["Action", "Adventure", "Sci-Fi"],
+        }
+    ],
+}
+_SUGGESTED_EXAMPLE = {
+    "suggested_movies": [
+        {
+            "id": 318,
+            "title": "Shawshank Redemption, The (1994)",
+            "genres": ["Crime", "Drama"],
+            "estimated_score": 4.412,
+        }
+    ]
+}
+
+
+@router.get(
+    "/{user_id}",
+    summary="What a user rated",
+    response_model=UserRatings,
+    responses={
+        200: {"content": {"application/json": {"example": _RATED_EXAMPLE}}},
+        **documented(UnknownUser, InvalidRequest, DatabaseUnavailable),
+    },
+)
+def rated(user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+    """All that the user rated, best first, then by id, each with this user's tags of that movie."""
+    with state.engine.connect() as connection:
+        movies = queries.rated_movies(connection, user_id)
+    if not movies:
+        raise UnknownUser(user_id)
+    body = render.rated(user_id, movies, state.catalogue)
+    return json_answer(request, body, version=None, cached=False)
+
+
+@router.get(
+    "/{user_id}/suggested_movies",
+    summary="What a user should watch",
+    response_model=SuggestedMovies,
+    responses={
+        200: {"content": {"application/json": {"example": _SUGGESTED_EXAMPLE}}},
+        **rankings.ACCEPTED,
+        **documented(UnknownUser, InvalidRequest),
+        **rankings.PROBLEMS,
+    },
+)
+async def suggested(
+    user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]
+) -> Response:
+    """At most 150 movies that the user has not rated, best estimate first; of equals the better-known."""
+    question = Question(Kind.SUGGESTED, user_id)
+    if not await asyncio.to_thread(_exists, state, user_id):
+        raise UnknownUser(user_id)
+    return await rankings.answer_ranking(request, state, question)
+
+
+def _exists(state: State, user_id: int) -> bool:
+    with state.engine.connect() as connection:
+        return queries.user_exists(connection, user_id)

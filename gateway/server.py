@@ -1,0 +1,23 @@
+"""The gateway as a process."""
+
+import uvicorn
+
+from gateway.app import create_app
+from shared.settings import GatewaySettings
+
+_SHUTDOWN_SECONDS = 10
+
+
+def run_gateway(settings: GatewaySettings) -> None:
+    """Serve until told to stop by SIGTERM or SIGINT; requests under way are finished first."""
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,  # ours has request ids
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )

@@ -1,0 +1,74 @@
+"""Accepting trainings, one at a time."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+from redis.exceptions import WatchError
+from rq.job import JobStatus
+from rq.utils import as_text
+
+from gateway.problems import TrainingRuns
+from shared import keys
+from shared.broker import enqueue_training, fetch_job
+
+_UNFINISHED = {
+    JobStatus.CREATED,
+    JobStatus.QUEUED,
+    JobStatus.STARTED,
+    JobStatus.SCHEDULED,
+    JobStatus.DEFERRED,
+}
+
+
+def start_training(
+    connection: redis.Redis, algorithm: str, parameters: Mapping[str, Any], *, timeout_seconds: float
+) -> str:
+    """Queue a training unless one waits or runs already.
+
+    Parameters
+    ----------
+    connection : redis.Redis
+        Of the queue.
+    algorithm, parameters
+        Checked by the caller.
+    timeout_seconds : float
+        Longest that it may take.
+
+    Returns
+    -------
+    str
+        Id of the job.
+
+    Raises
+    ------
+    TrainingRuns
+        If another one is not finished.
+    """
+    job_id = uuid.uuid4().hex
+    with connection.pipeline() as pipeline:
+        while True:
+            try:
+                pipeline.watch(keys.TRAINING)  # type: ignore[no-untyped-call]
+                holder = pipeline.get(keys.TRAINING)
+                if holder is not None:
+                    _refuse_if_unfinished(as_text(holder), connection)
+                pipeline.multi()
+                enqueue_training(
+                    pipeline, connection, algorithm, parameters, job_id=job_id, timeout=timeout_seconds
+                )
+                pipeline.set(keys.TRAINING, job_id, ex=keys.TRAINING_TTL)
+                pipeline.execute()
+            except WatchError:
+                continue  # somebody else was faster: look at theirs
+            return job_id
+
+
+def _refuse_if_unfinished(job_id: str, connection: redis.Redis) -> None:
+    job = fetch_job(job_id, connection)
+    if job is not None and job.get_status() in _UNFINISHED:
+        address = f"/api/v1/jobs/{job_id}"
+        raise TrainingRuns(
+            f"Training {job_id} is not finished; see {address}.", {"Location": address}, job=address
+        )

@@ -1,0 +1,231 @@
+"""The queue: connections, the only jobs that it accepts, and the heartbeats of its workers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import redis
+import redis.asyncio
+from pydantic import BaseModel, ValidationError
+from redis.asyncio.retry import Retry as AsyncConnectionRetry
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.retry import Retry as ConnectionRetry
+from rq import Queue, Retry
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.utils import as_text
+
+from shared import keys
+from shared.contract import ALLOWED_JOBS, TRAIN_JOB, QueueName
+from shared.errors import ConfigurationError, MovierecError
+
+FAILURE_TTL_SECONDS = 7 * 24 * 3600
+"""How long a failed job can be looked at."""
+
+SERVE_RESULT_TTL_SECONDS = 60
+"""How long a client that was told 202 can find its finished job."""
+
+TRAIN_RESULT_TTL_SECONDS = 7 * 24 * 3600
+
+SERVE_TIMEOUT_SECONDS = 30
+"""Of a serving job; it takes milliseconds, so this only ends one that hangs."""
+
+
+class ForbiddenJobError(MovierecError):
+    """A job that was not made by us: it names another function, or wants callbacks."""
+
+
+class MovierecJob(Job):
+    """An RQ job that runs registered functions and nothing else.
+
+    RQ imports whatever dotted name it finds in Redis, callbacks included, so anyone who can write there
+    could run anything. Here the name must be in :data:`shared.contract.ALLOWED_JOBS`, and a job with
+    callbacks, webhooks or repeats fails without running.
+    """
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        """Read the job from Redis, without whatever it wants to be called besides its function."""
+        super().restore(raw_data)
+        extras = {
+            "callbacks": self._success_callback_name
+            or self._failure_callback_name
+            or self._stopped_callback_name,
+            "webhooks": self.webhooks,
+            "repeats": self.repeats_left,
+        }
+        self._refused = [name for name, value in extras.items() if value]
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
+        self.repeats_left = None
+
+    @property
+    def func(self) -> Any:
+        """The registered function.
+
+        Raises
+        ------
+        ForbiddenJobError
+            If the job is not one of ours.
+        """
+        if self.instance is not None or self.func_name not in ALLOWED_JOBS:
+            raise ForbiddenJobError(f"Job {self.id} names {self.func_name!r}, which no queue may run.")
+        refused = getattr(self, "_refused", [])
+        if refused:
+            raise ForbiddenJobError(f"Job {self.id} wants {', '.join(refused)}, which no job of ours has.")
+        return super().func
+
+
+_CONNECTION_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 2.0,
+    "socket_timeout": 5.0,
+    "health_check_interval": 15,
+}
+_NOT_A_URL = "A Redis URL looks like redis://[:password@]host:port/db."
+
+
+def connect(url: str) -> redis.Redis:
+    """Return a client for commands that are answered at once; it retries a lost connection once.
+
+    Raises
+    ------
+    ConfigurationError
+        If the URL is none.
+    """
+    try:
+        return redis.Redis.from_url(url, retry=ConnectionRetry(NoBackoff(), 1), **_CONNECTION_OPTIONS)
+    except ValueError:
+        raise ConfigurationError(_NOT_A_URL) from None
+
+
+def connect_async(url: str) -> redis.asyncio.Redis:
+    """Return an asyncio client like that of :func:`connect`."""
+    try:
+        return redis.asyncio.Redis.from_url(
+            url, retry=AsyncConnectionRetry(NoBackoff(), 1), **_CONNECTION_OPTIONS
+        )
+    except ValueError:
+        raise ConfigurationError(_NOT_A_URL) from None
+
+
+def open_queue(name: QueueName, connection: redis.Redis) -> Queue:
+    """Return a queue that reads and writes JSON and accepts only our jobs."""
+    return Queue(name.value, connection=connection, job_class=MovierecJob, serializer=JSONSerializer)
+
+
+def fetch_job(job_id: str, connection: redis.Redis) -> MovierecJob | None:
+    """Return a job, None if there is none or it is no longer kept."""
+    queue = open_queue(QueueName.SERVE, connection)
+    job = queue.fetch_job(job_id)
+    return job if isinstance(job, MovierecJob) else None
+
+
+def enqueue_rankings(
+    connection: redis.Redis, function: str, ids: Iterable[int], *, job_id: str, deadline: float
+) -> None:
+    """Ask the workers for rankings, in one round trip.
+
+    Parameters
+    ----------
+    connection : redis.Redis
+        Of the queue.
+    function : str
+        One of :data:`shared.contract.ALLOWED_JOBS`.
+    ids : iterable of int
+        Users or movies.
+    job_id : str
+        Chosen by the caller, who can tell others before the job is queued.
+    deadline : float
+        Unix time after which nobody waits for the answer.
+    """
+    with connection.pipeline(transaction=False) as pipeline:
+        open_queue(QueueName.SERVE, connection).enqueue(
+            function,
+            kwargs={"ids": list(ids), "deadline": deadline},
+            job_id=job_id,
+            description=function,
+            job_timeout=SERVE_TIMEOUT_SECONDS,
+            result_ttl=SERVE_RESULT_TTL_SECONDS,
+            failure_ttl=FAILURE_TTL_SECONDS,
+            pipeline=pipeline,
+        )
+        pipeline.execute()
+
+
+def enqueue_training(
+    pipeline: Pipeline,
+    connection: redis.Redis,
+    algorithm: str,
+    parameters: Mapping[str, Any],
+    *,
+    job_id: str,
+    timeout: float,
+) -> None:
+    """Add a training to a transaction that the caller executes. It is run again if its worker dies."""
+    open_queue(QueueName.TRAIN, connection).enqueue(
+        TRAIN_JOB,
+        kwargs={"algorithm": algorithm, "parameters": dict(parameters)},
+        job_id=job_id,
+        description=f"train {algorithm}",
+        job_timeout=int(timeout),
+        result_ttl=TRAIN_RESULT_TTL_SECONDS,
+        failure_ttl=FAILURE_TTL_SECONDS,
+        retry=Retry(max=2),
+        pipeline=pipeline,
+    )
+
+
+class Heartbeat(BaseModel):
+    """What a worker says of itself twice a second.
+
+    Attributes
+    ----------
+    worker_id : str
+        Random, new at each start.
+    queue : QueueName
+        That it listens to.
+    host : str
+        Where it runs.
+    pid : int
+        Its process there.
+    model_version : str or None
+        Model that it holds; None for a worker that holds none.
+    """
+
+    worker_id: str
+    queue: QueueName
+    host: str
+    pid: int
+    model_version: str | None = None
+
+    def send(self, connection: redis.Redis) -> None:
+        """Tell Redis, in one round trip."""
+        with connection.pipeline(transaction=False) as pipeline:
+            pipeline.set(keys.worker(self.worker_id), self.model_dump_json(), px=keys.HEARTBEAT_TTL)
+            pipeline.sadd(keys.workers(self.queue), self.worker_id)
+            pipeline.execute()
+
+    def withdraw(self, connection: redis.Redis) -> None:
+        """Say goodbye, so that nobody counts on this worker until its heartbeat expires."""
+        with connection.pipeline(transaction=False) as pipeline:
+            pipeline.delete(keys.worker(self.worker_id))
+            pipeline.srem(keys.workers(self.queue), self.worker_id)
+            pipeline.execute()
+
+
+async def read_heartbeats(connection: redis.asyncio.Redis, queue: QueueName) -> list[Heartbeat]:
+    """Return the workers of a queue that are alive, and sweep out the ids of the dead."""
+    ids = sorted(as_text(worker_id) for worker_id in await connection.smembers(keys.workers(queue)))
+    if not ids:
+        return []
+    values = await connection.mget([keys.worker(worker_id) for worker_id in ids])
+    dead = [worker_id for worker_id, value in zip(ids, values, strict=True) if value is None]
+    if dead:
+        await connection.srem(keys.workers(queue), *dead)
+    return [heartbeat for value in values if value is not None and (heartbeat := _parse(value))]
+
+
+def _parse(value: bytes | str) -> Heartbeat | None:
+    try:
+        return Heartbeat.model_validate_json(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,7 @@
+"""How good a model is: the same folds for every algorithm."""
+
+from worker.evaluation.cross_validation import cross_validate
+from worker.evaluation.reports import render_table, write_results
+from worker.evaluation.results import Evaluation, FoldResult
+
+__all__ = ["Evaluation", "FoldResult", "cross_validate", "render_table", "write_results"]

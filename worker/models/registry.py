@@ -1,0 +1,19 @@
+"""Models by name."""
+
+from shared.algorithms import config_class
+from worker.models.base import Model
+from worker.models.svd import SvdModel
+
+MODELS: dict[str, type[Model]] = {model.algorithm: model for model in (SvdModel,)}
+
+
+def model_class(algorithm: str) -> type[Model]:
+    """Return the model of an algorithm.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such algorithm.
+    """
+    config_class(algorithm)
+    return MODELS[algorithm]

@@ -1,0 +1,171 @@
+"""The model in memory, and what it answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine
+
+from shared.artifacts import ArtifactStore, Manifest
+from shared.contract import RULES, Kind
+from shared.database import queries
+from shared.errors import ArtifactError
+from shared.ranking import Ranking
+from worker.models.base import Model, RatingsBatch, ratings_batch
+from worker.models.registry import model_class
+from worker.similarity import GenreSimilarity
+from worker.top_k import top_k
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One version, ready to answer."""
+
+    manifest: Manifest
+    model: Model
+    similarity: GenreSimilarity
+
+    @classmethod
+    def load(cls, store: ArtifactStore, version: str) -> "LoadedModel":
+        """Check a version's files and map them.
+
+        Raises
+        ------
+        ArtifactError
+            If it is not complete and unchanged.
+        """
+        manifest = store.verify(version)
+        directory = store.path(version)
+        return cls(
+            manifest=manifest,
+            model=model_class(manifest.algorithm).load(directory),
+            similarity=GenreSimilarity.load(directory),
+        )
+
+
+class Serving:
+    """Answers batches with the current model, and takes over a new one when it is published.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where versions appear.
+    engine : Engine
+        Database with the ratings.
+    """
+
+    def __init__(self, store: ArtifactStore, engine: Engine) -> None:
+        self._store = store
+        self._engine = engine
+        self._loaded: LoadedModel | None = None
+        self._refused: str | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The version in memory, None if there is none yet."""
+        return self._loaded.manifest.version if self._loaded else None
+
+    def refresh(self) -> None:
+        """Take over the current version if it is another one than that in memory.
+
+        The new one is loaded beside the old; who computes with the old one finishes with it. A version that
+        is damaged is refused once, with a log line, and the old one serves on; without an old one, the newest
+        sound version on disk is taken.
+        """
+        try:
+            wanted = self._store.current_version()
+        except ArtifactError as error:
+            self._refuse("current", error)
+            wanted = None
+        if wanted is not None and wanted not in {self.version, self._refused}:
+            try:
+                self._take_over(wanted)
+            except ArtifactError as error:
+                self._refuse(wanted, error)
+        if self._loaded is None:
+            for manifest in self._store.versions():
+                if manifest.version != self._refused:
+                    try:
+                        self._take_over(manifest.version)
+                        return
+                    except ArtifactError:
+                        continue
+
+    def _take_over(self, version: str) -> None:
+        self._loaded = LoadedModel.load(self._store, version)
+        log.info("model taken over", version=version)
+
+    def _refuse(self, version: str, error: ArtifactError) -> None:
+        if self._refused != version:
+            log.error("model refused", version=version, reason=str(error), serving=self.version)
+        self._refused = version
+
+    def rank(self, kind: Kind, ids: Sequence[int]) -> list[Ranking]:
+        """Rank movies for each user or movie of a batch.
+
+        Raises
+        ------
+        ArtifactError
+            If no model could be loaded yet.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            raise ArtifactError("There is no model yet; train one: movierec train.")
+        return self._suggest(loaded, ids) if kind is Kind.SUGGESTED else self._find_similar(loaded, ids)
+
+    def _suggest(self, loaded: LoadedModel, user_ids: Sequence[int]) -> list[Ranking]:
+        revision, batch = self._read_ratings(user_ids)
+        rule = RULES[Kind.SUGGESTED]
+        model = loaded.model
+        scores = model.score(batch)
+        rated = model.columns(batch.movie_ids)
+        unit = 10**rule.decimals
+        rankings = []
+        for row in range(len(batch)):
+            columns = rated[batch.indptr[row] : batch.indptr[row + 1]]
+            scores[row, columns[columns >= 0]] = -np.inf
+            best = top_k(scores[row], rule.limit)
+            shown = np.rint(model.clip(scores[row, best]) * unit).astype(np.int64)
+            rankings.append(self._ranking(loaded, revision, rule.decimals, best, shown))
+        return rankings
+
+    def _find_similar(self, loaded: LoadedModel, movie_ids: Sequence[int]) -> list[Ranking]:
+        with self._engine.connect() as connection:
+            revision = _revision(connection)
+        rule = RULES[Kind.SIMILAR]
+        unit = 10**rule.decimals
+        rankings = []
+        for column in loaded.model.columns(np.asarray(movie_ids, dtype=np.int32)):
+            best, cosines = np.empty(0, dtype=np.intp), np.empty(0)
+            if column >= 0:  # a movie that was imported after the training has no neighbours yet
+                best, cosines = loaded.similarity.nearest(int(column))
+            shown = np.rint(cosines * unit).astype(np.int64)
+            rankings.append(self._ranking(loaded, revision, rule.decimals, best, shown))
+        return rankings
+
+    @staticmethod
+    def _ranking(
+        loaded: LoadedModel,
+        revision: int,
+        decimals: int,
+        columns: NDArray[np.intp],
+        scores: NDArray[np.int64],
+    ) -> Ranking:
+        movie_ids = loaded.model.movie_ids[columns].tolist()
+        return Ranking(loaded.manifest.version, revision, decimals, movie_ids, scores.tolist())
+
+    def _read_ratings(self, user_ids: Sequence[int]) -> tuple[int, RatingsBatch]:
+        """Read the ratings of a batch of users in one query."""
+        with self._engine.connect() as connection:
+            revision = _revision(connection)
+            rows = queries.ratings_of(connection, set(user_ids))
+        return revision, ratings_batch(user_ids, rows)
+
+
+def _revision(connection: Connection) -> int:
+    imported = queries.current_import(connection)
+    return imported.import_id if imported else 0

@@ -1,0 +1,100 @@
+"""Movies with the most similar genres: cosine of TF-IDF vectors."""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.contract import RULES, Kind
+from shared.errors import ArtifactError
+from worker.top_k import top_k
+
+
+class GenreSimilarity:
+    """TF-IDF vectors of the genres of a catalogue.
+
+    Movies with the same genres share a vector, of which there are few (1,300 for 27,000 movies), so that a
+    movie's cosines cost microseconds and equal genres give equal cosines to the last bit.
+
+    Parameters
+    ----------
+    vectors : ndarray of float64, shape (n_combinations, n_genres)
+        One of unit length for each combination of genres, zero for a combination without any.
+    combinations : ndarray of int32, shape (n_movies,)
+        Row of each movie's vector; movies in catalogue order, the better-known first.
+    """
+
+    def __init__(self, vectors: NDArray[np.float64], combinations: NDArray[np.int32]) -> None:
+        self.vectors = vectors
+        self.combinations = combinations
+
+    @classmethod
+    def fit(cls, genres: list[str]) -> Self:
+        """Weigh genres by how rare they are.
+
+        Parameters
+        ----------
+        genres : list of str, length n_movies
+            Joined by ``|``, empty for none.
+        """
+        from sklearn.feature_extraction.text import TfidfVectorizer  # training only
+
+        distinct, combinations = np.unique(np.array(genres, dtype=object), return_inverse=True)
+        if not any(distinct):
+            return cls(np.zeros((len(distinct), 1)), combinations.astype(np.int32))
+        vectorizer = TfidfVectorizer(analyzer=_split)
+        vectorizer.fit(genres)
+        return cls(vectorizer.transform(distinct).toarray(), combinations.astype(np.int32))
+
+    def nearest(self, column: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return the movies most similar to one.
+
+        Only movies that share a genre count, so a movie without genres has none. Cosines that show the same
+        two decimals are equal; of equals the better-known movie comes first.
+
+        Parameters
+        ----------
+        column : int
+            The movie, in catalogue order.
+
+        Returns
+        -------
+        columns : ndarray of intp, shape (at most 100,)
+        cosines : ndarray of float64, same shape
+            Rounded to two decimals.
+        """
+        rule = RULES[Kind.SIMILAR]
+        cosines = self.vectors @ self.vectors[self.combinations[column]]
+        rounded = np.round(np.minimum(cosines, 1.0), rule.decimals)
+        rounded[cosines <= 0] = -np.inf
+        scores = rounded[self.combinations]
+        scores[column] = -np.inf
+        columns = top_k(scores, rule.limit)
+        return columns, scores[columns]
+
+    def save(self, directory: Path) -> None:
+        """Write ``.npy`` files into an existing directory."""
+        np.save(directory / "similarity.vectors.npy", self.vectors, allow_pickle=False)
+        np.save(directory / "similarity.combinations.npy", self.combinations, allow_pickle=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Map the files of a directory read-only.
+
+        Raises
+        ------
+        ArtifactError
+            If one is missing or is not an array of numbers.
+        """
+        try:
+            return cls(
+                np.load(directory / "similarity.vectors.npy", mmap_mode="r", allow_pickle=False),
+                np.load(directory / "similarity.combinations.npy", mmap_mode="r", allow_pickle=False),
+            )
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{directory} does not hold usable genre vectors: {error}") from error
+
+
+def _split(genres: str) -> list[str]:
+    return genres.split("|") if genres else []

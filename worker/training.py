@@ -1,0 +1,133 @@
+"""Ratings in the database -> model -> version on disk -> current."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine
+
+from shared.algorithms import AlgorithmConfig
+from shared.artifacts import ArtifactStore, DataSummary, Manifest
+from shared.database import bulk
+from shared.datasets.model import Dataset
+from shared.errors import DataError
+from shared.progress import Progress, Step, silent
+from worker.models.base import Catalogue, TrainingData
+from worker.models.registry import model_class
+from worker.similarity import GenreSimilarity
+
+_LIBRARIES = ("numpy", "scikit-learn", "scikit-surprise", "movierec")
+
+
+def training_data(dataset: Dataset) -> TrainingData:
+    """Turn a data set into arrays.
+
+    Raises
+    ------
+    DataError
+        If there are no ratings, or some are not finite numbers of stars.
+    """
+    frame = dataset.ratings
+    if frame.empty:
+        raise DataError(f"{dataset.name} has no ratings, so there is nothing to learn from.")
+    ratings = frame["rating"].to_numpy()
+    low, high = float(np.min(ratings)), float(np.max(ratings))
+    if not (np.isfinite(ratings).all() and low >= 0.5 and high <= 5.0):
+        raise DataError(f"Ratings must be numbers from 0.5 to 5; {dataset.name} has {low} to {high}.")
+    user_ids, users = np.unique(frame["user_id"].to_numpy(), return_inverse=True)
+
+    movie_frame = dataset.movies
+    ids = movie_frame["movie_id"].to_numpy()
+    places = np.searchsorted(ids, frame["movie_id"].to_numpy())
+    if not np.array_equal(ids[np.minimum(places, len(ids) - 1)], frame["movie_id"].to_numpy()):
+        raise DataError(f"{dataset.name} has ratings of movies that are not in its list of movies.")
+    counts = np.bincount(places, minlength=len(ids))
+    order = np.lexsort((ids, -counts))
+    column = np.empty(len(ids), dtype=np.int32)
+    column[order] = np.arange(len(ids), dtype=np.int32)
+
+    catalogue = Catalogue(
+        movie_ids=ids[order].astype(np.int32),
+        rating_counts=counts[order].astype(np.int32),
+        genres=movie_frame["genres"].iloc[order].tolist(),
+        years=movie_frame["year"].iloc[order].fillna(0).to_numpy(dtype=np.int16),
+    )
+    return TrainingData(
+        catalogue=catalogue,
+        user_ids=user_ids.astype(np.int32),
+        users=users.astype(np.int32),
+        movies=column[places],
+        ratings=ratings.astype(np.float32),
+        timestamps=frame["timestamp"].to_numpy(dtype=np.int64),
+        # ML-100k and ML-1M know whole stars from 1, all later sets half stars from 0.5.
+        scale=(min(1.0, low), 5.0),
+    )
+
+
+def train(
+    engine: Engine,
+    store: ArtifactStore,
+    config: AlgorithmConfig,
+    *,
+    keep: int,
+    progress: Progress = silent,
+) -> Manifest:
+    """Train on what the database holds and publish the model.
+
+    Parameters
+    ----------
+    engine : Engine
+        Database with ratings.
+    store : ArtifactStore
+        Where the version goes; until it is complete, the old one stays current.
+    config : AlgorithmConfig
+        Algorithm and parameters.
+    keep : int
+        Versions that stay on disk.
+    progress : callable
+        Told about each step.
+
+    Returns
+    -------
+    Manifest
+        Of the published version.
+
+    Raises
+    ------
+    DataError
+        If the database is empty or its ratings make no sense.
+    ArtifactError
+        If the version cannot be stored.
+    """
+    started = time.perf_counter()
+    progress(Step("reading ratings", 0))
+    imported, dataset = bulk.read_dataset(engine)
+    data = training_data(dataset)
+    del dataset  # twenty million ratings are half a gigabyte
+    read = time.perf_counter()
+    model = model_class(config.algorithm).fit(data, config, progress)
+    similarity = GenreSimilarity.fit(data.catalogue.genres)
+    fitted = time.perf_counter()
+
+    def write(directory: Path) -> None:
+        model.save(directory)
+        similarity.save(directory)
+
+    progress(Step("storing the model", 0))
+    return store.publish(
+        write,
+        algorithm=config.algorithm,
+        parameters=config.model_dump(mode="json"),
+        data=DataSummary(
+            name=imported.name,
+            revision=imported.import_id,
+            fingerprint=imported.fingerprint,
+            n_users=len(data.user_ids),
+            n_movies=len(data.catalogue.movie_ids),
+            n_ratings=len(data.ratings),
+        ),
+        metrics={"read_seconds": round(read - started, 3), "fit_seconds": round(fitted - read, 3)},
+        libraries={name: version(name) for name in _LIBRARIES},
+        keep=keep,
+    )

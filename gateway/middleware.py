@@ -56,12 +56,12 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            length = headers.get("content-length", "0")
-            if length.isdigit() and int(length) > MAX_BODY_BYTES:
-                problem = BodyTooLarge(f"A body may have {MAX_BODY_BYTES} bytes; this one has {length[:20]}.")
+            body = await _checked_body(headers, receive)
+            if body is None:
+                problem = BodyTooLarge(f"A body may have {MAX_BODY_BYTES:,} bytes; this one has more.")
                 await problem.response()(scope, receive, send_with_id)
             else:
-                await self._app(scope, _limited(receive), send_with_id)
+                await self._app(scope, body, send_with_id)
         finally:
             if path not in _QUIET_PATHS:
                 log.info(
@@ -73,16 +73,28 @@ class RequestContext:
                 )
 
 
-def _limited(receive: Receive) -> Receive:
-    """Cut off a body that has no declared length and grows beyond the limit."""
-    received = 0
+async def _checked_body(headers: Headers, receive: Receive) -> Receive | None:
+    """Return what the body can be read from, None if it is too large."""
+    length = headers.get("content-length")
+    if length is not None:
+        return receive if length.isdigit() and int(length) <= MAX_BODY_BYTES else None
+    return await _read_whole(receive) if "transfer-encoding" in headers else receive
 
-    async def limited() -> Message:
-        nonlocal received
+
+async def _read_whole(receive: Receive) -> Receive | None:
+    """Read a body that does not declare its length and return it for reading again, None if it is too large."""
+    messages: list[Message] = []
+    size, more = 0, True
+    while more:
         message = await receive()
-        received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"A body may have {MAX_BODY_BYTES} bytes.")
-        return message
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            return None
+        more = message.get("more_body", False)
+    replay = iter(messages)
 
-    return limited
+    async def again() -> Message:
+        return next(replay, None) or await receive()
+
+    return again

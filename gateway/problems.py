@@ -232,6 +232,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if any(item["type"] == "json_invalid" for item in error.errors()):
+            return InvalidRequest("The body is not JSON.").response()
+        kind = request.headers.get("Content-Type", "")
+        if request.method == "POST" and "json" not in kind:
+            detail = f"Send JSON with the header 'Content-Type: application/json' (given: {kind[:80]!r})."
+            return InvalidRequest(detail).response()
         return InvalidRequest(describe(error.errors())).response()
 
     @app.exception_handler(HTTPException)
@@ -268,5 +274,5 @@ def describe(errors: Any) -> str:
         where = f"{place}: " if place else ""
         value = error.get("input")
         given = f" (given: {str(value)[:80]!r})" if isinstance(value, str | int | float) else ""
-        sentences.append(f"{where}{error['msg']}{given}")
+        sentences.append(f"{where}{error['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(sentences) + "."

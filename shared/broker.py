@@ -80,6 +80,7 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "socket_timeout": 5.0,
     "health_check_interval": 15,
 }
+_ASYNC_CONNECTIONS = 32
 _NOT_A_URL = "A Redis URL looks like redis://[:password@]host:port/db."
 
 
@@ -100,9 +101,15 @@ def connect(url: str) -> redis.Redis:
 def connect_async(url: str) -> redis.asyncio.Redis:
     """Return an asyncio client like that of :func:`connect`."""
     try:
-        return redis.asyncio.Redis.from_url(
-            url, retry=AsyncConnectionRetry(NoBackoff(), 1), **_CONNECTION_OPTIONS
+        # Whoever comes when all connections are busy waits for one, instead of being refused.
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=_ASYNC_CONNECTIONS,
+            timeout=_CONNECTION_OPTIONS["socket_timeout"],
+            retry=AsyncConnectionRetry(NoBackoff(), 1),
+            **_CONNECTION_OPTIONS,
         )
+        return redis.asyncio.Redis.from_pool(pool)
     except ValueError:
         raise ConfigurationError(_NOT_A_URL) from None
 

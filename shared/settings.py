@@ -6,14 +6,26 @@ Every variable is described in ``.env.example``; names there are the field names
 import tempfile
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+def _seconds(value: object) -> object:
+    """Read a plain number, which pydantic takes as seconds only when it is no text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+"""Seconds (``5``, ``0.5``) or ISO 8601 (``PT6H``)."""
 
 
 class Settings(BaseSettings):
@@ -88,13 +100,13 @@ class GatewaySettings(Settings):
     cors_origins: list[str] = ["*"]
     """Origins that a browser may call from, as a JSON list."""
 
-    wait_budget: timedelta = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=1))
+    wait_budget: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=1))
     """How long a request waits for an answer before it gets a 202."""
 
     queue_cap: int = Field(default=200, ge=1)
     """Waiting ``serve`` jobs above which new work is refused with a 503."""
 
-    train_timeout: timedelta = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
+    train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
     """Longest that a training job may take."""
 
 

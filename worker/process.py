@@ -70,6 +70,7 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
         jobs.configure(
             jobs.ServingContext(serving=serving, cache=connect(settings.cache), queue=queue_connection)
         )
+        serving.refresh()
     pulse = _Pulse(settings, queue, serving, queue_connection, stopping)
     pulse.start()
     try:

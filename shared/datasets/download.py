@@ -22,7 +22,6 @@ _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _RESOLVE_SECONDS = 4.0
 _MAX_FAILURES = 4
 _FIRST_PAUSE_SECONDS = 0.5
-_CHUNK = 1 << 18
 _MD5 = re.compile(r"\b[0-9a-fA-F]{32}\b")
 _TOTAL = re.compile(r"bytes \*/([0-9]+)")
 _START = re.compile(r"bytes ([0-9]+)-")
@@ -206,7 +205,8 @@ def _receive(client: httpx.Client, url: str, part: Path, progress: Progress) -> 
         length = response.headers.get("Content-Length", "")
         total_bytes = offset + int(length) if length.isdecimal() else None
         with part.open("ab" if offset else "wb") as file:
-            for chunk in response.iter_bytes(_CHUNK):
+            # Without a chunk size: what has come in before a failure would be lost in its buffer.
+            for chunk in response.iter_bytes():
                 file.write(chunk)
                 offset += len(chunk)
                 progress(

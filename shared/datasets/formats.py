@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from shared.datasets.fields import BadRows
-from shared.datasets.layouts import CSV, DAT, ML_100K, Layout, find_dataset, fingerprint, locate
+from shared.datasets.layouts import CSV, DAT, ML_100K, Layout, find_dataset, fingerprint, locate, unreadable
 from shared.datasets.model import Dataset, ReadReport
 from shared.datasets.ratings_files import RatingColumns, read_ratings
 from shared.datasets.text_files import (
@@ -74,7 +74,7 @@ def read_dataset(directory: Path, *, skip_bad_rows: bool = False, progress: Prog
     try:
         return _read(found, layout, skip_bad_rows, progress)
     except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}. Check the permissions.") from error
+        raise unreadable(found, error) from error
 
 
 def _read(directory: Path, layout: Layout, skip_bad_rows: bool, progress: Progress) -> Dataset:

@@ -1,4 +1,4 @@
-"""Headers of CSV files: columns in any order, among others."""
+"""What is common to all CSV files: a header with columns in any order, and what is not CSV."""
 
 import csv
 from collections.abc import Sequence
@@ -44,3 +44,8 @@ def header_columns(file: str, header: str, wanted: Sequence[str]) -> tuple[int, 
             f"Give it a header with {', '.join(wanted)}."
         )
     return len(names), [names.index(name) for name in wanted]
+
+
+def not_csv(error: csv.Error) -> str:
+    """Say why a row is not CSV, without the advice that Python gives to programmers."""
+    return f"not CSV: {str(error).partition(' - ')[0]}"

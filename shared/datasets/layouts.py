@@ -111,15 +111,21 @@ def fingerprint(directory: Path) -> str:
                 content = hashlib.file_digest(file, "sha256")
             total.update(path.name.encode() + b"\0" + content.digest())
     except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}. Check the permissions.") from error
+        raise unreadable(found, error) from error
     return total.hexdigest()[:_FINGERPRINT_LENGTH]
+
+
+def unreadable(directory: Path, error: OSError) -> DataError:
+    """Say which file of a data set cannot be read, and why."""
+    file = error.filename or directory
+    return DataError(f"cannot read {file}: {error.strerror or error}. Check the file and its permissions.")
 
 
 def _datasets_below(directory: Path) -> list[Path]:
     try:
-        return [
-            child for child in sorted(directory.iterdir()) if child.is_dir() and detect(child) is not None
-        ]
+        children = sorted(directory.iterdir())
+        # Hidden ones are half-written: the generator and the download work there.
+        return [child for child in children if not child.name.startswith(".") and detect(child) is not None]
     except OSError:
         return []
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.datasets.fields import BadRows
-from shared.datasets.headers import header_columns
+from shared.datasets.headers import header_columns, not_csv
 
 _BOM = b"\xef\xbb\xbf"
 _UNDEFINED_IN_1252 = re.compile(b"[\x81\x8d\x8f\x90\x9d]")
@@ -102,7 +102,7 @@ def csv_records(path: Path, lines: Lines, wanted: tuple[str, ...], bad: BadRows)
                     ended, reason = began, f"{len(fields)} fields instead of {n_fields}"
                     break
         except csv.Error as error:
-            reason = f"not CSV: {error}"
+            reason = not_csv(error)
         if not reason:
             return
         bad.add(path.name, start + ended + 1, reason)

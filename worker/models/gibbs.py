@@ -222,6 +222,27 @@ def draw_rows(
 
 
 @njit(nogil=True, cache=True)
+def sum_rows(first, last, indptr, columns, table, sums):
+    """Sum rows of a table: ``sums[i] = table[columns[indptr[i]:indptr[i + 1]]].sum(axis=0)``.
+
+    Parameters
+    ----------
+    first, last : int
+        Rows ``first:last`` of ``sums`` are written.
+    indptr : ndarray of int64, shape (n_rows + 1,)
+    columns : ndarray of int32, shape (n_ratings,)
+    table : ndarray of float32, shape (n_columns, width)
+    sums : ndarray of float32, shape (n_rows, width)
+    """
+    for row in range(first, last):
+        sums[row] = 0.0
+        for t in range(indptr[row], indptr[row + 1]):
+            column = columns[t]
+            for j in range(table.shape[1]):
+                sums[row, j] += table[column, j]
+
+
+@njit(nogil=True, cache=True)
 def transpose(users, movies, values, n_movies):
     """Sort ratings by movie, then user, by counting.
 

@@ -5,7 +5,6 @@ import io
 from typing import Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from shared.algorithms import AlgorithmConfig, SvdConfig
@@ -64,7 +63,9 @@ class SvdModel(Model):
     @classmethod
     def fit(cls, data: TrainingData, config: AlgorithmConfig, progress: Progress = silent) -> Self:
         """Train with scikit-surprise; see :meth:`worker.models.base.Model.fit`."""
-        import surprise  # training only: a serving worker never pays for it
+        # Training only: a serving worker never pays for them.
+        import pandas as pd
+        import surprise
 
         if not isinstance(config, SvdConfig):
             raise TypeError(f"svd takes an SvdConfig, not a {type(config).__name__}")

@@ -25,13 +25,17 @@ from shared.datasets.generate.behaviour import (
 from shared.datasets.generate.catalogue import Catalogue, draw_catalogue, draw_relevance
 from shared.datasets.generate.choice import draw_activity, log_popularity
 from shared.datasets.generate.words import TAGS
-from shared.datasets.layouts import detect
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
 
 __all__ = ["GeneratedSummary", "generate"]
 
 SUMMARY_FILE = "generated.json"
+
+_FILES = (
+    *("movies.csv", "ratings.csv", "tags.csv", "links.csv"),
+    *("genome-scores.csv", "genome-tags.csv", "README.txt"),
+)
 
 _MIN_USERS, _MIN_MOVIES = 2, 4
 # Ids have gaps, so that this many movies stay well below MAX_ID; titles become the bottleneck before.
@@ -103,10 +107,12 @@ def generate(
 ) -> GeneratedSummary:
     """Write a data set in MovieLens' CSV format; the same seed and sizes give the same bytes.
 
+    That holds for one machine and one version of NumPy; elsewhere single ratings may differ.
+
     Parameters
     ----------
     directory : Path
-        Made if need be. An earlier generated data set in it is replaced, any other is left alone.
+        Made if need be. An earlier generated data set in it is replaced, other files are left alone.
     n_ratings, n_users, n_movies : int
         Exactly so many are written; each user rates at least one movie, and at least 20 if there are enough
         ratings. Movies may stay unrated.
@@ -126,8 +132,9 @@ def generate(
         When the sizes make no data set, or the directory holds other data or cannot be written.
     """
     _check_sizes(n_ratings, n_users, n_movies, seed)
-    if detect(directory) is not None and not (directory / SUMMARY_FILE).is_file():
-        raise DataError(f"{directory} holds a data set that was not generated. Name another directory.")
+    foreign = [name for name in _FILES if (directory / name).exists()]
+    if foreign and not (directory / SUMMARY_FILE).is_file():
+        raise DataError(f"{directory} has {foreign[0]}, which was not generated. Name another directory.")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".generate-", dir=directory) as scratch:

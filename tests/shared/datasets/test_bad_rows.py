@@ -88,6 +88,7 @@ def test_a_tab_does_not_pass_for_two_colons(write: Write) -> None:
         ("5,A, The,Drama", "4 fields instead of 3"),
         ("2,Again,Drama", "movieId 2 is already on line 3"),
         ("5,A\0B,Drama", "title contains a NUL character: 'A\\x00B'"),
+        ("5,A\rB,Drama", "not CSV: new-line character seen in unquoted field"),
         ('5,"A"B,Drama', "not CSV: ',' expected after '\"'"),
         ('5,"A (1990),Drama', "not CSV: unexpected end of data"),
         ('5,A,"Drama', "not CSV: unexpected end of data"),

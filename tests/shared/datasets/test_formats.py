@@ -7,6 +7,7 @@ import pytest
 
 from shared.datasets.formats import find_dataset, fingerprint, read_dataset, year_of
 from shared.datasets.model import ReadReport
+from shared.datasets.text_files import GENRES_100K
 from shared.errors import DataError
 from shared.progress import Step
 
@@ -109,9 +110,7 @@ def test_ml_1m_is_latin_1_by_nature(write: Write) -> None:
     data = read_dataset(
         write(
             {
-                "movies.dat": "1::Misérables, Les (1995)::Children's|Drama\n2::Jumanji (1995)::Drama\n".encode(
-                    "latin-1"
-                ),
+                "movies.dat": b"1::Mis\xe9rables, Les (1995)::Children's|Drama\n2::Jumanji (1995)::Drama\n",
                 "ratings.dat": "2::1::5::978300760\n1::2::3::978302109\n",
                 "users.dat": "1::F::1::10::48067\n",
             }
@@ -152,11 +151,7 @@ def _item(movie_id: int, title: str, *flags: int) -> str:
 
 @pytest.mark.parametrize("with_genre_file", [True, False])
 def test_ml_100k_flags_become_genres(write: Write, with_genre_file: bool) -> None:
-    names = "unknown|0\nAction|1\nAdventure|2\nAnimation|3\nChildren's|4\nComedy|5\nCrime|6\nDocumentary|7\nDrama|8\n"
-    names += (
-        "Fantasy|9\nFilm-Noir|10\nHorror|11\nMusical|12\nMystery|13\nRomance|14\nSci-Fi|15\nThriller|16\n"
-    )
-    names += "War|17\nWestern|18\n\n"
+    names = "".join(f"{name}|{number}\n" for number, name in enumerate(GENRES_100K)) + "\n"
     items = _item(1, "Toy Story (1995)", 3, 4, 5) + _item(267, "unknown", 0) + _item(2, "Été (1994)", 18)
     files: dict[str, str | bytes] = {"u.item": items.encode("latin-1"), "u.data": "196\t2\t3\t881250949\n"}
     if with_genre_file:
@@ -241,6 +236,7 @@ def test_no_data_set_names_what_was_looked_for(tmp_path: Path) -> None:
 def test_the_one_sub_directory_with_a_data_set_is_used(write: Write, tmp_path: Path) -> None:
     directory = write({})
     (tmp_path / "__MACOSX").mkdir()
+    shutil.copytree(directory, tmp_path / ".half-written")
     assert find_dataset(tmp_path) == directory
     assert find_dataset(directory) == directory
     assert read_dataset(tmp_path).name == "ml-test"

@@ -1,0 +1,169 @@
+"""The road under unusual conditions: no worker answers, many ask at once, Redis is away."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from shared import keys
+from shared.broker import Heartbeat, open_queue
+from shared.contract import Kind, QueueName
+from tests.conftest import Trained
+from tests.gateway.conftest import Service
+from tests.processes import Command, Gateway, wait_for
+from worker.serving import Serving
+
+
+@pytest.fixture
+def fake_worker(redis_client: redis.Redis, trained: Trained) -> Heartbeat:
+    """A worker that says it lives, and never works."""
+    heartbeat = Heartbeat(
+        worker_id="fake",
+        queue=QueueName.SERVE,
+        host="here",
+        pid=1,
+        model_version=trained.manifest.version,
+    )
+    with redis_client.pipeline() as pipeline:
+        pipeline.set(keys.worker("fake"), heartbeat.model_dump_json())
+        pipeline.sadd(keys.workers(QueueName.SERVE), "fake")
+        pipeline.execute()
+    return heartbeat
+
+
+def test_when_nobody_answers_in_time_there_is_a_202(
+    fake_worker: Heartbeat, lonely_gateway: Gateway, redis_client: redis.Redis
+) -> None:
+    lonely_gateway.wait_until_ready(1)
+    answer = lonely_gateway.client.get("/api/v1/users/1/suggested_movies")
+    assert answer.status_code == 202
+    assert 0.4 < answer.elapsed.total_seconds() < 2
+    job = lonely_gateway.client.get(answer.headers["Location"]).json()
+    assert job["state"] == "queued"
+
+
+def test_a_question_waits_once_however_often_it_is_asked(
+    fake_worker: Heartbeat, lonely_gateway: Gateway, redis_client: redis.Redis
+) -> None:
+    lonely_gateway.wait_until_ready(1)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(
+            pool.map(lambda _: lonely_gateway.client.get("/api/v1/users/1/suggested_movies"), range(20))
+        )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.headers["Location"] for answer in answers}) == 1
+    assert len(open_queue(QueueName.SERVE, redis_client)) == 1
+
+
+def test_two_gateways_ask_once(
+    fake_worker: Heartbeat,
+    lonely_gateway: Gateway,
+    redis_client: redis.Redis,
+    trained: Trained,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "WAIT_BUDGET": "0.5"}
+    with Gateway(log=tmp_path / "second.log", **settings) as second:
+        for gateway in (lonely_gateway, second):
+            gateway.wait_until_ready(1)
+        first_answer = lonely_gateway.client.get("/api/v1/users/1/suggested_movies")
+        second_answer = second.client.get("/api/v1/users/1/suggested_movies")
+    assert first_answer.headers["Location"] == second_answer.headers["Location"]
+    assert len(open_queue(QueueName.SERVE, redis_client)) == 1
+
+
+def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, tmp_path: Path) -> None:
+    settings = {"DATA_DIR": str(service.trained.data_dir), "QUEUE_URL": service.redis_url}
+    from shared.broker import connect
+
+    with Gateway(log=tmp_path / "second.log", **settings) as second:
+        second.wait_until_ready(2)
+        with connect(service.redis_url) as client:
+            client.delete(keys.ranking(Kind.SUGGESTED, 4)[0])
+        paths = ["/api/v1/users/4/suggested_movies"] * 2
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(
+                pool.map(
+                    lambda pair: pair[0].get(pair[1]),
+                    zip((service.client, second.client), paths, strict=True),
+                )
+            )
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+
+
+def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service) -> None:
+    from shared.broker import connect
+
+    serving = Serving(service.trained.store, service.trained.engine)
+    serving.refresh()
+    users = list(range(1, 201))
+    with connect(service.redis_url) as client:
+        for user_id in users:
+            client.delete(keys.ranking(Kind.SUGGESTED, user_id)[0])
+
+        async def ask() -> list[httpx.Response]:
+            limits = httpx.Limits(max_connections=200)
+            async with httpx.AsyncClient(
+                base_url=service.client.base_url, timeout=30, limits=limits, trust_env=False
+            ) as asking:
+                paths = [f"/api/v1/users/{user_id}/suggested_movies" for user_id in users]
+                return await asyncio.gather(*(asking.get(path) for path in paths))
+
+        answers = asyncio.run(ask())
+        assert {answer.status_code for answer in answers} == {200}
+        for user_id, expected in zip(users[:20], serving.rank(Kind.SUGGESTED, users[:20]), strict=True):
+            movies = answers[user_id - 1].json()["suggested_movies"]
+            assert [movie["id"] for movie in movies] == list(expected.movie_ids)
+        keys_left = {key.decode() for key in client.keys("movierec:claim:*")}
+        assert not keys_left
+
+
+def test_a_full_queue_refuses(
+    fake_worker: Heartbeat, redis_client: redis.Redis, redis_url: str, trained: Trained, tmp_path: Path
+) -> None:
+    redis_client.rpush("rq:queue:serve", "a", "b", "c")
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "QUEUE_CAP": "2"}
+    with Gateway(log=tmp_path / "gateway.log", **settings) as gateway:
+        gateway.wait_until_ready(1)
+        answer = gateway.client.get("/api/v1/users/1/suggested_movies")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:movierec:problem:queue-full")
+    assert answer.headers["Retry-After"]
+
+
+def test_when_redis_is_away_it_is_said_and_when_it_is_back_it_works(trained: Trained, tmp_path: Path) -> None:
+    from cli.redis_server import RedisServer
+
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": server.url}
+        with (
+            Command(
+                "worker", log=tmp_path / "worker.log", HEARTBEAT_FILE=str(tmp_path / "alive"), **settings
+            ),
+            Gateway(log=tmp_path / "gateway.log", **settings) as gateway,
+        ):
+            gateway.wait_until_ready(1)
+            client = gateway.client
+            assert client.get("/api/v1/users/1/suggested_movies").status_code == 200
+            server.stop()
+            started = time.monotonic()
+            answer = client.get("/api/v1/users/2/suggested_movies")
+            assert answer.status_code == 503
+            assert time.monotonic() - started < 5
+            assert answer.headers["Retry-After"]
+            assert client.get("/api/v1/movies/1").status_code == 200
+            assert client.get("/livez").status_code == 200
+            server.start()
+            wait_for(
+                lambda: client.get("/api/v1/users/2/suggested_movies").status_code == 200,
+                "answers come again",
+            )
+    finally:
+        server.stop()

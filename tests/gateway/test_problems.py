@@ -1,0 +1,158 @@
+"""What is wrong is said in one form, and nothing of the inside leaves."""
+
+import httpx
+import pytest
+
+from gateway import problems
+from tests.gateway.conftest import TOKEN
+from tests.processes import Gateway
+
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def check(answer: httpx.Response, status: int, slug: str, *words: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-ID"]
+    body = answer.json()
+    assert body["type"] == f"urn:movierec:problem:{slug}"
+    assert body["status"] == status
+    for word in words:
+        assert word in body["detail"]
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("suffix", ["", "/suggested_movies", "/", "/suggested_movies/"])
+def test_unknown_users(client: httpx.Client, suffix: str) -> None:
+    check(client.get(f"/api/v1/users/2147483647{suffix}"), 404, "unknown-user", "2147483647")
+
+
+@pytest.mark.parametrize("suffix", ["", "/most_similar_movies", "/", "/most_similar_movies/"])
+def test_unknown_movies(client: httpx.Client, suffix: str) -> None:
+    check(client.get(f"/api/v1/movies/2147483647{suffix}"), 404, "unknown-movie", "2147483647")
+
+
+@pytest.mark.parametrize(
+    "entity_id",
+    [
+        "abc",
+        "0",
+        "-1",
+        "1.0",
+        "1e3",
+        "+1",
+        "1_0",
+        "%201",
+        "2147483648",
+        "9" * 400,
+        "٣",
+        "1;DROP TABLE",
+        "null",
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["users/{}", "users/{}/suggested_movies", "movies/{}", "movies/{}/most_similar_movies"]
+)
+def test_ids_that_are_none(client: httpx.Client, path: str, entity_id: str) -> None:
+    check(client.get("/api/v1/" + path.format(entity_id)), 422, "invalid-request", "_id: ")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ["/api/v1/users/1", "/api/v1/movies/1/most_similar_movies", "/livez"])
+def test_wrong_methods(client: httpx.Client, method: str, path: str) -> None:
+    answer = client.request(method, path)
+    check(answer, 405, "method-not-allowed", method, "GET")
+    assert answer.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize("path", ["/api/v1", "/api/v2/users/1", "/api/v1/users", "/etc/passwd"])
+def test_other_paths(client: httpx.Client, path: str) -> None:
+    check(client.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"nope", "not JSON"),
+        (b"", "required"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[1]", "dictionary"),
+        (b'{"algorithm": 3}', "algorithm"),
+        (b'{"algorithm": "magic"}', "'magic'"),
+        (b'{"algorithm": "svd", "colour": 1}', "colour"),
+        (b'{"algorithm": "svd", "parameters": {"n_epochs": 0}}', "n_epochs"),
+        (b'{"algorithm": "svd", "parameters": {"n_epoch": 5}}', "n_epoch"),
+        (b'{"algorithm": "svd", "parameters": {"lr_all": "fast"}}', "lr_all"),
+    ],
+)
+def test_bodies_that_are_wrong(client: httpx.Client, body: bytes, words: str) -> None:
+    headers = {**AUTHORIZED, "Content-Type": "application/json"}
+    check(client.post("/api/v1/models", content=body, headers=headers), 422, "invalid-request", words)
+
+
+def test_a_body_must_say_that_it_is_json(client: httpx.Client) -> None:
+    answer = client.post(
+        "/api/v1/models", content=b"{}", headers={**AUTHORIZED, "Content-Type": "text/plain"}
+    )
+    check(answer, 422, "invalid-request", "Content-Type: application/json")
+
+
+def test_large_bodies(client: httpx.Client) -> None:
+    headers = {**AUTHORIZED, "Content-Type": "application/json"}
+    check(client.post("/api/v1/models", content=b" " * 70_000, headers=headers), 413, "body-too-large")
+
+    def endless():  # type: ignore[no-untyped-def]
+        for _ in range(100):
+            yield b" " * 1000
+
+    check(client.post("/api/v1/models", content=endless(), headers=headers), 413, "body-too-large")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong-token-wrong-token"},
+        {"Authorization": "Basic YWRtaW46YWRtaW4="},
+        {"Authorization": TOKEN},
+        {"Authorization": f"Bearer {TOKEN}x"},
+    ],
+)
+def test_writing_needs_the_token(client: httpx.Client, headers: dict[str, str]) -> None:
+    answer = client.post("/api/v1/models", json={}, headers=headers)
+    check(answer, 401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("job_id", ["x", "0" * 32, "../../etc", "a" * 64])
+def test_unknown_jobs(client: httpx.Client, job_id: str) -> None:
+    answer = client.get(f"/api/v1/jobs/{job_id}")
+    assert answer.status_code == 404
+
+
+def test_every_problem_has_a_name_of_its_own() -> None:
+    kinds = problems.Problem.__subclasses__()
+    assert len({kind.slug for kind in kinds}) == len({kind.title for kind in kinds}) == len(kinds)
+    for kind in kinds:
+        assert (kind.retry_after is not None) == (kind.status == 503)
+
+
+def test_without_workers_there_is_a_503_at_once(lonely_gateway: Gateway) -> None:
+    client = lonely_gateway.client
+    for path in ("/api/v1/users/1/suggested_movies", "/api/v1/movies/1/most_similar_movies"):
+        answer = client.get(path)
+        check(answer, 503, "no-workers")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.elapsed.total_seconds() < 0.4
+    assert client.get("/api/v1/movies/1").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert [name for name, check in ready.json()["checks"].items() if not check["ok"]] == [
+        "workers",
+        "trainer",
+    ]
+
+
+def test_without_a_token_nobody_writes(lonely_gateway: Gateway) -> None:
+    answer = lonely_gateway.client.post("/api/v1/models", json={}, headers=AUTHORIZED)
+    check(answer, 403, "writing-disabled", "ADMIN_TOKEN")

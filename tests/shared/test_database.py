@@ -1,0 +1,171 @@
+"""Both databases, for real: SQLite, and PostgreSQL where it is installed."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, text
+
+from cli.processes import free_port
+from shared.database import bulk, queries
+from shared.database.engine import database_url, open_database
+from shared.datasets.model import Dataset
+from shared.errors import ConfigurationError, DataError, ServiceError
+from worker.models.base import ratings_batch
+
+
+def tool(name: str) -> str | None:
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(installed[-1]) if installed else None)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    initdb, pg_ctl = tool("initdb"), tool("pg_ctl")
+    if initdb is None or pg_ctl is None:
+        pytest.skip("PostgreSQL is not installed")
+    directory = tmp_path_factory.mktemp("postgres")
+    user = None
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        if "postgres" not in {user.pw_name for user in pwd.getpwall()}:
+            pytest.skip("there is no user postgres to run PostgreSQL as")
+        user = "postgres"
+        shutil.chown(directory, "postgres")
+        for parent in directory.parents[:2]:
+            parent.chmod(0o755)
+    cluster, port = directory / "cluster", free_port()
+
+    def run(*command: str | Path) -> None:
+        subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL, user=user)
+
+    run(initdb, "-D", cluster, "-A", "trust", "-U", "movierec", "--no-sync")
+    server = (pg_ctl, "-D", cluster, "-w", "-l", directory / "log")
+    run(*server, "-o", f"-p {port} -k {directory} -h 127.0.0.1", "start")
+    yield f"postgresql://movierec@127.0.0.1:{port}/postgres"
+    run(*server, "-m", "immediate", "stop")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        opened = open_database(f"sqlite:///{tmp_path / 'd' / 'movierec.db'}")
+    else:
+        opened = open_database(request.getfixturevalue("postgres_url"))
+        with opened.begin() as connection:
+            connection.execute(text("TRUNCATE movies, ratings, tags, imports"))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    ids = {"user_id": "int32", "movie_id": "int32"}
+    movies = pd.DataFrame(
+        {
+            "movie_id": np.array([1, 2, 30], dtype=np.int32),
+            "title": ["Toy Story (1995)", 'Été, "L\'" (1996)', "No year"],
+            "year": pd.array([1995, 1996, pd.NA], dtype="Int16"),
+            "genres": ["Adventure|Children", "", "Drama"],
+            "imdb_id": pd.array([114709, pd.NA, pd.NA], dtype="Int64"),
+            "tmdb_id": pd.array([862, pd.NA, 3], dtype="Int64"),
+        }
+    )
+    ratings = pd.DataFrame(
+        {
+            "user_id": [1, 1, 5, 9],
+            "movie_id": [1, 30, 2, 1],
+            "rating": np.array([4.0, 4.0, 0.5, 5.0], dtype=np.float32),
+            "timestamp": [964982703, 964981247, 2**33, 0],
+        }
+    ).astype(ids)
+    tags = pd.DataFrame(
+        {"user_id": [1, 1], "movie_id": [1, 1], "tag": ["später", "früher"], "timestamp": [20, 10]}
+    ).astype(ids)
+    return Dataset("tiny", movies, ratings, tags.sort_values(["user_id", "movie_id", "timestamp"]))
+
+
+def test_what_is_stored_is_read(engine: Engine, dataset: Dataset) -> None:
+    imported = bulk.replace_dataset(engine, dataset, "abc")
+    assert (imported.import_id, imported.n_users, imported.n_ratings, imported.n_tags) == (1, 3, 4, 2)
+    current, stored = bulk.read_dataset(engine)
+    assert current == imported
+    pd.testing.assert_frame_equal(stored.movies, dataset.movies, check_dtype=True)
+    pd.testing.assert_frame_equal(stored.ratings, dataset.ratings)
+    pd.testing.assert_frame_equal(stored.tags, dataset.tags.reset_index(drop=True))
+
+
+def test_small_questions(engine: Engine, dataset: Dataset) -> None:
+    bulk.replace_dataset(engine, dataset, "abc")
+    with engine.connect() as connection:
+        assert queries.rated_movies(connection, 1) == [
+            queries.RatedMovie(1, 4.0, ["früher", "später"]),
+            queries.RatedMovie(30, 4.0, []),
+        ]
+        assert queries.rated_movies(connection, 2) == []
+        assert queries.user_exists(connection, 5)
+        assert not queries.user_exists(connection, 2)
+        assert [movie.genres for movie in queries.all_movies(connection)] == [
+            ["Adventure", "Children"],
+            [],
+            ["Drama"],
+        ]
+        assert sorted(queries.ratings_of(connection, [5, 9, 77])) == [(5, 2, 0.5, 2**33), (9, 1, 5.0, 0)]
+
+
+def test_an_import_that_fails_leaves_everything(engine: Engine, dataset: Dataset) -> None:
+    bulk.replace_dataset(engine, dataset, "abc")
+    twice = pd.concat([dataset.ratings, dataset.ratings.iloc[:1]])
+    with pytest.raises(ServiceError, match="refused"):
+        bulk.replace_dataset(engine, Dataset("broken", dataset.movies.iloc[:1], twice, dataset.tags), "x")
+    current, stored = bulk.read_dataset(engine)
+    assert current.name == "tiny"
+    pd.testing.assert_frame_equal(stored.ratings, dataset.ratings)
+    assert len(stored.movies) == 3
+
+
+def test_an_import_replaces_the_one_before(engine: Engine, dataset: Dataset) -> None:
+    bulk.replace_dataset(engine, dataset, "abc")
+    smaller = Dataset("smaller", dataset.movies, dataset.ratings.iloc[:2], dataset.tags.iloc[:0])
+    assert bulk.replace_dataset(engine, smaller, "def").import_id == 2
+    current, stored = bulk.read_dataset(engine)
+    assert (current.name, len(stored.ratings), len(stored.tags)) == ("smaller", 2, 0)
+
+
+def test_an_empty_database_says_what_to_do(engine: Engine) -> None:
+    with pytest.raises(DataError, match="movierec data import"):
+        bulk.read_dataset(engine)
+    with engine.connect() as connection:
+        assert queries.current_import(connection) is None
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "not a url"])
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        database_url(url)
+
+
+def test_a_database_that_is_not_there_is_said_without_its_password() -> None:
+    with pytest.raises(ServiceError, match="cannot be used") as caught:
+        open_database(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "movierec.db").write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(ServiceError, match="cannot be used"):
+        open_database(f"sqlite:///{tmp_path / 'movierec.db'}")
+
+
+def test_a_batch_does_not_depend_on_the_order_of_rows() -> None:
+    rows = [(2, 5, 3.0, 1), (1, 9, 4.0, 2), (2, 1, 2.0, 3), (1, 3, 5.0, 4)]
+    batch = ratings_batch([2, 7, 1, 2], rows)
+    assert batch.indptr.tolist() == [0, 2, 2, 4, 6]
+    assert batch.movie_ids.tolist() == [1, 5, 3, 9, 1, 5]
+    again = ratings_batch([2, 7, 1, 2], rows[::-1])
+    np.testing.assert_array_equal(batch.ratings, again.ratings)

@@ -1,0 +1,197 @@
+"""What every model promises, whatever its mathematics."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.algorithms import CONFIGS, AlgorithmConfig
+from shared.errors import ArtifactError, ConfigurationError
+from worker.models.base import Catalogue, Model, RatingsBatch, TrainingData, ratings_batch
+from worker.models.registry import MODELS, model_class
+
+N_USERS, N_MOVIES = 40, 30
+QUICK: dict[str, dict[str, int]] = {"svd": {"n_factors": 4, "n_epochs": 60}}
+"""Parameters that are enough for a checkerboard."""
+
+
+def training_data(users: list[int], movies: list[int], ratings: list[float], n_movies: int) -> TrainingData:
+    order = np.lexsort((movies, users))
+    user_ids, user_places = np.unique(np.array(users)[order], return_inverse=True)
+    counts = np.bincount(movies, minlength=n_movies).astype(np.int32)
+    return TrainingData(
+        catalogue=Catalogue(
+            movie_ids=np.arange(100, 100 + n_movies, dtype=np.int32),
+            rating_counts=counts,
+            genres=["Drama"] * n_movies,
+            years=np.full(n_movies, 1990, dtype=np.int16),
+        ),
+        user_ids=(user_ids + 1).astype(np.int32),
+        users=user_places.astype(np.int32),
+        movies=np.array(movies, dtype=np.int32)[order],
+        ratings=np.array(ratings, dtype=np.float32)[order],
+        timestamps=np.full(len(users), 10**9, dtype=np.int64),
+        scale=(0.5, 5.0),
+    )
+
+
+def checkerboard() -> TrainingData:
+    """Users like movies of their own parity, five stars to one; a fifth of the board is left out."""
+    cells = [
+        (user, movie) for user in range(N_USERS) for movie in range(N_MOVIES) if (user * 7 + movie * 3) % 5
+    ]
+    users, movies = [user for user, _ in cells], [movie for _, movie in cells]
+    ratings = [5.0 if (user + movie) % 2 == 0 else 1.0 for user, movie in cells]
+    return training_data(users, movies, ratings, N_MOVIES)
+
+
+def config(algorithm: str) -> AlgorithmConfig:
+    return CONFIGS[algorithm].model_validate(QUICK.get(algorithm, {}))
+
+
+def batch_of(data: TrainingData, users: list[int]) -> RatingsBatch:
+    rows = [
+        (int(data.user_ids[user]), int(data.catalogue.movie_ids[movie]), float(rating), 10**9)
+        for user, movie, rating in zip(data.users, data.movies, data.ratings, strict=True)
+        if user in users
+    ]
+    return ratings_batch([int(data.user_ids[user]) for user in users], rows)
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def algorithm(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def board() -> TrainingData:
+    return checkerboard()
+
+
+@pytest.fixture(scope="module")
+def model(algorithm: str, board: TrainingData) -> Model:
+    return model_class(algorithm).fit(board, config(algorithm))
+
+
+def test_the_registry_knows_what_can_be_configured() -> None:
+    assert set(MODELS) == set(CONFIGS)
+    with pytest.raises(ConfigurationError, match="choose one of"):
+        model_class("nonsense")
+
+
+def test_unknown_parameters_are_refused(algorithm: str) -> None:
+    with pytest.raises(ValueError, match="extra"):
+        CONFIGS[algorithm].model_validate({"n_magic": 3})
+
+
+def test_the_board_is_learned(model: Model, board: TrainingData) -> None:
+    scores = model.score(batch_of(board, list(range(N_USERS))))
+    likes = np.add.outer(np.arange(N_USERS), np.arange(N_MOVIES)) % 2 == 0
+    assert scores[likes].min() > scores[~likes].max()
+
+
+def test_a_visitor_is_folded_in(model: Model, board: TrainingData) -> None:
+    known = batch_of(board, [4])
+    visitor = RatingsBatch(
+        np.zeros(1, dtype=np.int32), known.indptr, known.movie_ids, known.ratings, known.timestamps
+    )
+    scores = model.score(visitor)[0]
+    assert scores[::2].min() > scores[1::2].max()
+
+
+def test_a_batch_equals_its_parts(model: Model, board: TrainingData) -> None:
+    users = [0, 3, 11, 12, 39]
+    together = model.score(batch_of(board, users))
+    for row, user in enumerate(users):
+        np.testing.assert_allclose(together[row], model.score(batch_of(board, [user]))[0], atol=1e-4, rtol=0)
+
+
+def test_order_within_a_batch_does_not_matter(model: Model, board: TrainingData) -> None:
+    batch = batch_of(board, [1, 2, 3])
+    np.testing.assert_allclose(
+        model.score(batch.select([2, 0, 1])), model.score(batch)[[2, 0, 1]], atol=1e-4, rtol=0
+    )
+
+
+def test_a_user_without_ratings_is_an_average_one(model: Model) -> None:
+    scores = model.score(ratings_batch([0], []))
+    assert scores.shape == (1, N_MOVIES)
+    assert np.isfinite(scores).all()
+    assert abs(float(scores.mean()) - 3.0) < 0.5
+
+
+def test_unknown_movies_are_ignored(model: Model) -> None:
+    nothing = model.score(ratings_batch([0], []))
+    unknown = model.score(ratings_batch([999], [(999, 7, 5.0, 1), (999, 2**31 - 1, 1.0, 1)]))
+    np.testing.assert_allclose(unknown, nothing, atol=1e-6)
+
+
+def test_an_empty_batch_is_no_error(model: Model) -> None:
+    assert model.score(ratings_batch([], [])).shape == (0, N_MOVIES)
+
+
+def test_scores_are_floats_one_a_movie(model: Model, board: TrainingData) -> None:
+    scores = model.score(batch_of(board, [0, 1]))
+    assert scores.dtype in (np.float32, np.float64)
+    assert scores.shape == (2, N_MOVIES)
+    clipped = model.clip(scores * 10 - 20)
+    assert clipped.dtype == scores.dtype
+    assert clipped.min() >= 0.5
+    assert clipped.max() <= 5.0
+
+
+def test_columns_find_movies(model: Model) -> None:
+    found = model.columns(np.array([129, 100, 99, 130, 0, 2**31 - 1], dtype=np.int32))
+    assert found.tolist() == [29, 0, -1, -1, -1, -1]
+
+
+def test_what_is_saved_is_loaded(model: Model, board: TrainingData, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    for path in tmp_path.iterdir():
+        path.chmod(0o444)
+    loaded = type(model).load(tmp_path)
+    batch = batch_of(board, [0, 5])
+    np.testing.assert_array_equal(loaded.score(batch), model.score(batch))
+    assert loaded.scale == model.scale
+
+
+def test_a_broken_directory_is_an_error_of_ours(algorithm: str, model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="usable"):
+        model_class(algorithm).load(tmp_path)
+    model.save(tmp_path)
+    next(tmp_path.glob(f"{algorithm}.*.npy")).unlink()
+    with pytest.raises(ArtifactError, match="usable"):
+        model_class(algorithm).load(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_model(algorithm: str, board: TrainingData, model: Model) -> None:
+    again = model_class(algorithm).fit(board, config(algorithm))
+    for name, array in model.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], array)
+
+
+def test_another_seed_gives_another_model(algorithm: str, board: TrainingData, model: Model) -> None:
+    other = model_class(algorithm).fit(board, config(algorithm).model_copy(update={"seed": 5}))
+    batch = batch_of(board, [0])
+    assert not np.array_equal(other.score(batch), model.score(batch))
+
+
+@pytest.mark.parametrize(
+    ("users", "movies", "ratings"),
+    [
+        ([0], [0], [4.0]),  # a single rating
+        ([0, 0, 0], [0, 1, 2], [4.0, 2.0, 5.0]),  # a single user
+        ([0, 1, 2], [0, 0, 0], [4.0, 2.0, 5.0]),  # a single movie
+        ([0, 0, 1, 1], [0, 1, 0, 1], [3.0, 3.0, 3.0, 3.0]),  # all equal
+    ],
+)
+def test_little_data_gives_a_sound_model(
+    algorithm: str, users: list[int], movies: list[int], ratings: list[float]
+) -> None:
+    data = training_data(users, movies, ratings, n_movies=4)
+    fitted = model_class(algorithm).fit(data, config(algorithm))
+    scores = fitted.clip(fitted.score(batch_of(data, [0])))
+    assert np.isfinite(scores).all()
+    assert scores.min() >= 0.5
+    assert scores.max() <= 5.0

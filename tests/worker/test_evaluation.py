@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import surprise
+
+from shared.datasets.formats import read_dataset
+from shared.datasets.generate import generate
+from shared.datasets.model import Dataset
+from shared.errors import DataError
+from worker.evaluation import cross_validate, render_table, write_results
+from worker.evaluation.cross_validation import _estimate, _part
+from worker.models.svd import SvdModel
+from worker.training import training_data
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    directory = tmp_path_factory.mktemp("data") / "tiny"
+    generate(directory, n_ratings=4_000, n_users=300, n_movies=200, seed=1)
+    return read_dataset(directory)
+
+
+def test_estimates_on_a_fold_are_those_of_surprise(dataset: Dataset) -> None:
+    """The whole way of a fold: fit on a part, estimate the rest."""
+    data = training_data(dataset)
+    is_test = np.random.default_rng(0).random(len(data.ratings)) < 0.2
+    from shared.algorithms import SvdConfig
+
+    train = _part(data, ~is_test)
+    model = SvdModel.fit(train, SvdConfig(n_epochs=5, n_factors=10, seed=3))
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {"user": data.users[~is_test], "movie": data.movies[~is_test], "rating": data.ratings[~is_test]}
+    )
+    trainset = surprise.Dataset.load_from_df(
+        frame, surprise.Reader(rating_scale=data.scale)
+    ).build_full_trainset()
+    reference = surprise.SVD(n_epochs=5, n_factors=10, random_state=3)
+    reference.fit(trainset)
+    expected = [
+        reference.predict(user, movie).est
+        for user, movie in zip(data.users[is_test].tolist(), data.movies[is_test].tolist(), strict=True)
+    ]
+    np.testing.assert_allclose(_estimate(model, data, is_test), expected, atol=1e-9)
+
+
+def test_every_rating_is_tested_once_and_twice_gives_the_same(dataset: Dataset) -> None:
+    first = cross_validate(dataset, ["svd"], n_folds=3, seed=4)
+    second = cross_validate(dataset, ["svd"], n_folds=3, seed=4, n_jobs=2)
+    assert first.values("svd", "rmse") == second.values("svd", "rmse")
+    assert first.values("svd", "rmse") != cross_validate(dataset, ["svd"], n_folds=3, seed=5).values(
+        "svd", "rmse"
+    )
+    assert 0.5 < np.mean(first.values("svd", "rmse")) < 1.2
+
+
+def test_results_are_written_as_table_and_json(dataset: Dataset, tmp_path: Path) -> None:
+    evaluation = cross_validate(dataset, ["svd"], n_folds=2, seed=0)
+    paths = write_results(evaluation, tmp_path, tmp_path / "all.json")
+    assert [path.name for path in paths] == [
+        "performance_SVD_tiny.txt",
+        "performance_SVD_tiny.json",
+        "all.json",
+    ]
+    assert paths[0].read_text() == render_table(evaluation)
+    document = json.loads(paths[2].read_text())
+    assert (document["dataset"], document["folds"], document["seed"]) == ("tiny", 2, 0)
+    rmse = document["results"][0]["rmse"]
+    assert rmse["mean"] == pytest.approx(np.mean(rmse["folds"]))
+    row = next(line for line in paths[0].read_text().splitlines() if line.startswith("RMSE"))
+    assert row.split()[2:] == [f"{value:.4f}" for value in [*rmse["folds"], rmse["mean"], rmse["std"]]]
+
+
+def test_more_folds_than_ratings_are_refused(dataset: Dataset) -> None:
+    few = Dataset("few", dataset.movies, dataset.ratings.iloc[:3], dataset.tags)
+    with pytest.raises(DataError, match="too few for 5 folds"):
+        cross_validate(few, ["svd"], n_folds=5, seed=0)

@@ -1,0 +1,163 @@
+"""Jobs as RQ runs them: from the queue, by a real worker class, on a real Redis."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+from rq.job import JobStatus
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from shared import keys
+from shared.broker import MovierecJob, enqueue_rankings, fetch_job, open_queue
+from shared.contract import RULES, Kind, News, Outcome, QueueName
+from tests.conftest import Trained
+from worker import jobs
+from worker.process import ServeWorker
+from worker.serving import Serving
+
+
+class Work:
+    """Runs what is queued, in this process."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.queue = open_queue(QueueName.SERVE, client)
+
+    def __call__(self) -> None:
+        worker = ServeWorker(
+            [self.queue], connection=self.client, job_class=MovierecJob, serializer=JSONSerializer
+        )
+        worker.work(burst=True, logging_level="CRITICAL")
+
+    def ask(self, kind: Kind, ids: list[int], deadline: float | None = None) -> str:
+        job_id = f"{len(ids):032x}"
+        enqueue_rankings(
+            self.client, RULES[kind].job, ids, job_id=job_id, deadline=deadline or time.time() + 60
+        )
+        return job_id
+
+
+@pytest.fixture
+def serving(trained: Trained) -> Serving:
+    serving = Serving(trained.store, trained.engine)
+    serving.refresh()
+    return serving
+
+
+@pytest.fixture
+def work(redis_client: redis.Redis, serving: Serving) -> Iterator[Work]:
+    jobs.configure(jobs.ServingContext(serving, redis_client, redis_client))
+    yield Work(redis_client)
+    jobs._context = None
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_job_writes_rankings_tells_of_them_and_gives_up_its_claims(
+    work: Work, serving: Serving, kind: Kind
+) -> None:
+    client = work.client
+    for entity_id in (1, 2):
+        client.set(keys.claim(kind, entity_id), "x")
+    with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(keys.ANSWERS_CHANNEL)
+        pubsub.get_message(timeout=5)
+        job_id = work.ask(kind, [1, 2])
+        work()
+        message = pubsub.get_message(timeout=5)
+    assert message is not None
+    assert News.from_text(message["data"].decode()) == News(Outcome.WRITTEN, kind, [1, 2])
+    expected = serving.rank(kind, [1, 2])
+    for entity_id, ranking in zip((1, 2), expected, strict=True):
+        key, field = keys.ranking(kind, entity_id)
+        stored = client.hget(key, field)
+        assert isinstance(stored, bytes)
+        assert stored == ranking.to_bytes()
+        assert 0 < client.ttl(key) <= keys.ANSWER_TTL.total_seconds()
+        assert not client.exists(keys.claim(kind, entity_id))
+    job = fetch_job(job_id, client)
+    assert job is not None
+    assert job.return_value() == {"computed": 2, "expired": 0}
+
+
+def test_running_a_job_twice_changes_nothing(work: Work) -> None:
+    work.ask(Kind.SUGGESTED, [1])
+    work()
+    key, field = keys.ranking(Kind.SUGGESTED, 1)
+    first = work.client.hget(key, field)
+    work.ask(Kind.SUGGESTED, [1])
+    work()
+    assert work.client.hget(key, field) == first
+
+
+def test_work_that_nobody_waits_for_is_skipped(work: Work) -> None:
+    work.client.set(keys.claim(Kind.SUGGESTED, 1), "x")
+    job_id = work.ask(Kind.SUGGESTED, [1], deadline=time.time() - 1)
+    work()
+    job = fetch_job(job_id, work.client)
+    assert job is not None
+    assert job.return_value() == {"computed": 0, "expired": 1}
+    assert not work.client.exists(keys.ranking(Kind.SUGGESTED, 1)[0], keys.claim(Kind.SUGGESTED, 1))
+
+
+def test_a_failure_is_told_too(
+    work: Work, trained: Trained, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from shared.artifacts import ArtifactStore
+
+    empty = Serving(ArtifactStore(tmp_path_factory.mktemp("none")), trained.engine)
+    jobs.configure(jobs.ServingContext(empty, work.client, work.client))
+    with work.client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(keys.ANSWERS_CHANNEL)
+        pubsub.get_message(timeout=5)
+        job_id = work.ask(Kind.SUGGESTED, [1])
+        work()
+        message = pubsub.get_message(timeout=5)
+    assert message is not None
+    assert News.from_text(message["data"].decode()) == News(Outcome.FAILED, Kind.SUGGESTED, [1])
+    job = fetch_job(job_id, work.client)
+    assert job is not None
+    assert job.get_status() == JobStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    "function", ["os.system", "os.getpid", "worker.jobs.configure", "worker.jobs._answer", "builtins.print"]
+)
+def test_a_forged_job_is_not_run(work: Work, function: str) -> None:
+    from rq import Queue
+
+    forger = Queue("serve", connection=work.client, serializer=JSONSerializer)
+    forged = forger.enqueue(function, "touch /tmp/movierec-was-here")
+    work()
+    job = fetch_job(forged.id, work.client)
+    assert job is not None
+    assert job.get_status() == JobStatus.FAILED
+    result = job.latest_result()
+    assert result is not None
+    assert "which no queue may run" in str(result.exc_string)
+
+
+@pytest.mark.parametrize("when", ["on_success", "on_failure", "on_stopped"])
+def test_a_job_with_callbacks_is_not_run(work: Work, when: str) -> None:
+    from rq import Callback, Queue
+
+    forger = Queue("serve", connection=work.client, serializer=JSONSerializer)
+    extra = {when: Callback("os.abort")}
+    job = forger.enqueue(
+        RULES[Kind.SUGGESTED].job, kwargs={"ids": [1], "deadline": time.time() + 60}, **extra
+    )
+    work()
+    assert job.get_status() == JobStatus.FAILED
+    assert job.id in FailedJobRegistry(queue=forger)
+    assert not work.client.exists(keys.ranking(Kind.SUGGESTED, 1)[0])
+
+
+def test_a_pickled_job_is_not_unpickled(work: Work) -> None:
+    from rq import Queue
+    from rq.serializers import DefaultSerializer
+
+    forger = Queue("serve", connection=work.client, serializer=DefaultSerializer)
+    job = forger.enqueue("os.getpid")
+    work()
+    assert job.get_status() == JobStatus.FAILED

@@ -1,0 +1,205 @@
+"""Bayesian matrix factorisation of which only the movie side is kept.
+
+A rating is ``mean + user bias + movie bias + user factors . movie factors + noise``, the noise with one
+precision per user. Everything has a prior whose parameters are drawn along; the posterior is sampled by
+block Gibbs (:mod:`worker.models.bayes_chain`). Some samples of the movie side are kept; a user is worked
+out from ratings when asked for (:mod:`worker.models.bayes_posterior`), so new ratings count at once and a
+model does not grow with its users.
+
+Nothing here compiles or imports the sampler before :meth:`BayesModel.fit` is called.
+
+References
+----------
+Salakhutdinov, R. and Mnih, A. (2008). Bayesian Probabilistic Matrix Factorization using Markov Chain Monte
+Carlo. ICML.
+Rendle, S., Zhang, L. and Koren, Y. (2019). On the Difficulty of Evaluating Baselines. arXiv:1905.01395.
+"""
+
+from typing import Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from shared.algorithms import AlgorithmConfig
+from shared.progress import Progress, silent
+from worker.models import bayes_posterior as posterior
+from worker.models.base import Model, RatingsBatch, TrainingData
+from worker.models.bayes_posterior import MovieSamples, Ratings, Users
+
+
+class BayesConfig(AlgorithmConfig):
+    """Parameters of the Bayesian model."""
+
+    algorithm = "bayes"
+    title = "Bayes"
+
+    n_factors: int = Field(default=16, ge=1, le=128, description="Factors of each user and movie.")
+    n_sweeps: int = Field(default=92, ge=2, le=10_000, description="Draws of everything, at most.")
+    burn_in: int = Field(default=32, ge=1, le=10_000, description="Sweeps before the first kept sample, at most.")
+    n_samples: int = Field(default=12, ge=1, le=256, description="Samples of the movie side that are kept.")
+    noise_shape: float = Field(
+        default=15.0, gt=0, le=1000, description="Shape of the gamma prior of users' noise precisions."
+    )
+    movie_features: bool = Field(
+        default=True, description="Prior means of movies from genres, year and number of ratings."
+    )
+    rated_rank: int = Field(
+        default=64, ge=0, le=512, description="Dimensions of the implicit signal of what a user rated; 0: none."
+    )
+    holdout: float = Field(
+        default=0.0, ge=0, le=0.2, description="Part of the ratings that only measures progress (20,000 at most)."
+    )
+    tolerance: float = Field(
+        default=0.0, ge=0, le=0.1,
+        description="End burn-in once ten sweeps lower the held-out RMSE by less than this part; 0: never.",
+    )
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="Stop sampling after this time, with as many samples as there are."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="Threads of the sampler; the result is the same for any number."
+    )
+
+
+class BayesModel(Model):
+    """Samples of the movie side, and users from their ratings."""
+
+    algorithm = "bayes"
+
+    def __init__(
+        self, movie_ids: NDArray[np.int32], scale: tuple[float, float], samples: MovieSamples
+    ) -> None:
+        super().__init__(movie_ids, scale)
+        self.samples = samples
+
+    @classmethod
+    def fit(cls, data: TrainingData, config: AlgorithmConfig, progress: Progress = silent) -> Self:
+        """Sample the posterior.
+
+        The result depends on data and config, not on the number of threads.
+
+        Raises
+        ------
+        DataError
+            If the ratings lead to numbers that are not finite.
+        """
+        from worker.models.bayes_training import sample
+
+        samples = sample(data, cast(BayesConfig, config), progress)
+        return cls(data.catalogue.movie_ids, data.scale, samples)
+
+    def score(self, batch: RatingsBatch) -> NDArray[np.float32]:
+        """Estimate every movie for each user of a batch.
+
+        The same user in another batch has the same scores within 1e-4 (single-precision products are summed
+        in another order).
+        """
+        return posterior.score(self.samples, self._users(batch))
+
+    def score_std(
+        self, batch: RatingsBatch, columns: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the posterior standard deviation of scores, in stars.
+
+        Of the expected rating: the noise of a single rating is not in it.
+
+        Parameters
+        ----------
+        batch : RatingsBatch
+        columns : ndarray of intp, shape (n_columns,), optional
+            Columns of the model's movies; all if not given.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_users, n_columns)
+        """
+        if columns is None:
+            columns = np.arange(len(self.movie_ids))
+        return posterior.deviations(self.samples, self._users(batch), columns)
+
+    def contributions(
+        self, batch: RatingsBatch, row: int, columns: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Say how much of some scores of one user each rating is responsible for.
+
+        Parameters
+        ----------
+        batch : RatingsBatch
+        row : int
+            The user.
+        columns : ndarray of intp, shape (n_columns,)
+            Movies whose scores are explained.
+
+        Returns
+        -------
+        base : ndarray of float32, shape (n_columns,)
+            The score without any star given.
+        parts : ndarray of float32, shape (n_columns, n_ratings)
+            Stars that each rating of the user added, 0 for movies the model does not know;
+            ``base + parts.sum(axis=1)`` is the score.
+        """
+        one = batch.select([row])
+        ratings, known = self._ratings(one)
+        users = posterior.fold_in(self.samples, ratings)
+        base, known_parts = posterior.contributions(
+            self.samples, users, 0, ratings.columns, ratings.values, columns
+        )
+        parts = np.zeros((len(columns), len(one.movie_ids)), dtype=np.float32)
+        parts[:, known] = known_parts
+        return base, parts
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the samples by name."""
+        s = self.samples
+        return {
+            "scalars": np.array([s.global_mean, s.noise_shape, s.noise_rate]),
+            "draws": s.draws,
+            "means": s.means,
+            "weights": s.weights,
+            "precisions": s.precisions,
+            "basis": s.basis,
+        }
+
+    @classmethod
+    def from_arrays(
+        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+    ) -> Self:
+        """Rebuild a model from :meth:`arrays`, which may be memory-mapped and read-only.
+
+        Raises
+        ------
+        ValueError
+            If arrays do not fit each other.
+        """
+        global_mean, noise_shape, noise_rate = (float(x) for x in arrays["scalars"])
+        samples = MovieSamples(
+            global_mean=global_mean,
+            draws=cast(NDArray[np.floating], arrays["draws"]),
+            means=cast(NDArray[np.float32], arrays["means"]),
+            weights=cast(NDArray[np.float32], arrays["weights"]),
+            precisions=cast(NDArray[np.float64], arrays["precisions"]),
+            noise_shape=noise_shape,
+            noise_rate=noise_rate,
+            basis=cast(NDArray[np.floating], arrays["basis"]),
+        )
+        n_movies, n_samples, d = samples.means.shape
+        if (
+            samples.draws.shape != samples.means.shape
+            or n_movies != len(movie_ids)
+            or samples.basis.shape != (n_movies, samples.weights.shape[1] - 1)
+            or samples.weights.shape[::2] != (n_samples, d)
+            or samples.precisions.shape != (n_samples, d)
+        ):
+            raise ValueError("the arrays of the model do not fit each other")
+        return cls(movie_ids, scale, samples)
+
+    def _ratings(self, batch: RatingsBatch) -> tuple[Ratings, NDArray[np.bool_]]:
+        """Leave out movies that the model does not know; the mask says which ratings are kept."""
+        columns = self.columns(batch.movie_ids)
+        known = columns >= 0
+        ends = np.concatenate([[0], np.cumsum(known)])
+        return Ratings(ends[batch.indptr], columns[known], batch.ratings[known]), known
+
+    def _users(self, batch: RatingsBatch) -> Users:
+        return posterior.fold_in(self.samples, self._ratings(batch)[0])

@@ -1,0 +1,197 @@
+"""From ratings to samples of the movie side: set up the chain, run it, keep what serving needs."""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from joblib import cpu_count
+from numpy.typing import NDArray
+
+from shared.errors import DataError
+from shared.progress import Progress, Step
+from worker.models import bayes_features as features
+from worker.models import gibbs
+from worker.models.base import TrainingData
+from worker.models.bayes_chain import Chain, Side, Team
+from worker.models.bayes_features import FloatArray
+from worker.models.bayes_posterior import MovieSamples
+
+if TYPE_CHECKING:
+    from worker.models.bayes import BayesConfig
+
+_MOST_HELD_OUT = 20_000
+_SETTLING_SWEEPS = 10
+
+
+@dataclass
+class HeldOut:
+    """Ratings that are not trained on, and what the chain thinks of them so far.
+
+    Attributes
+    ----------
+    users, movies : ndarray of int32, shape (n,)
+    values : ndarray of float32, shape (n,)
+        Ratings less the global mean.
+    """
+
+    users: NDArray[np.int32]
+    movies: NDArray[np.int32]
+    values: NDArray[np.float32]
+    rmses: list[float] = field(default_factory=list)
+    _total: NDArray[np.float64] | float = 0.0
+    _n_averaged: int = 0
+
+    def measure(self, chain: Chain, averaging: bool) -> float:
+        """Return the RMSE of this sweep, or of the mean of all sweeps since averaging began."""
+        user, movie = chain.users.rows[self.users], chain.movies.means[self.movies]
+        k = user.shape[1] - 1
+        estimate = np.einsum("ij,ij->i", user[:, :k], movie[:, :k]) + user[:, k] + movie[:, k]
+        if averaging:
+            self._total = self._total + estimate
+            self._n_averaged += 1
+            estimate = self._total / self._n_averaged
+        rmse = float(np.sqrt(np.mean((estimate - self.values) ** 2)))
+        self.rmses.append(rmse)
+        return rmse
+
+    def settled(self, tolerance: float) -> bool:
+        """Whether the last sweeps were hardly better than those before them."""
+        recent, before = self.rmses[-_SETTLING_SWEEPS:], self.rmses[-2 * _SETTLING_SWEEPS : -_SETTLING_SWEEPS]
+        return len(before) == _SETTLING_SWEEPS and np.mean(recent) > (1 - tolerance) * np.mean(before)
+
+
+def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> MovieSamples:
+    """Run the chain and return the samples that it kept.
+
+    Raises
+    ------
+    DataError
+        If the result has numbers that are not finite.
+    """
+    started = time.monotonic()
+    rng = np.random.default_rng(config.seed)
+    global_mean = float(data.ratings.mean(dtype=np.float64))
+    values = data.ratings - np.float32(global_mean)
+    user_index, movie_index = data.users, data.movies
+    held_out = None
+    n_held_out = min(int(config.holdout * len(values)), _MOST_HELD_OUT)
+    if n_held_out:
+        kept = np.ones(len(values), dtype=np.bool_)
+        kept[rng.choice(len(values), n_held_out, replace=False)] = False
+        held_out = HeldOut(user_index[~kept], movie_index[~kept], values[~kept])
+        user_index, movie_index, values = user_index[kept], movie_index[kept], values[kept]
+
+    n_users, n_movies = len(data.user_ids), len(data.catalogue.movie_ids)
+    indptr = np.searchsorted(user_index, np.arange(n_users + 1)).astype(np.int64)
+    users = Side(indptr, movie_index, values, config.n_factors)
+    movies = Side(*gibbs.transpose(user_index, movie_index, values, n_movies), config.n_factors)
+    keeper = _Keeper(global_mean, n_movies, config)
+    with Team(config.threads or cpu_count()) as team:
+        basis, user_features = _user_features(users, movies, config.rated_rank, team, rng)
+        movie_features = _movie_features(data, movies.counts, config.movie_features)
+        chain = Chain(users, movies, user_features, movie_features, config.noise_shape, team, rng)
+        burn_in = min(config.burn_in, config.n_sweeps - 1)
+        total = config.n_sweeps
+        for sweep in range(1, config.n_sweeps + 1):
+            chain.sweep()
+            rmse = float(np.sqrt(users.squares.sum() / len(values)))
+            metrics = {"train_rmse": rmse}
+            if held_out:
+                metrics = {"rmse": held_out.measure(chain, sweep > burn_in), **metrics}
+                if sweep < burn_in and config.tolerance and held_out.settled(config.tolerance):
+                    total -= burn_in - sweep
+                    burn_in = sweep
+            late = config.max_seconds is not None and time.monotonic() - started > config.max_seconds
+            if late:
+                total = sweep
+            keeper.offer(chain, sweep - burn_in, total - burn_in, late)
+            progress(Step("training bayes", sweep, total, "sweep", metrics))
+            if sweep >= total:
+                break
+    return keeper.finish(basis)
+
+
+def _movie_features(data: TrainingData, counts: NDArray[np.int64], wanted: bool) -> features.Features:
+    n_movies = len(counts)
+    if not wanted:
+        return features.join(n_movies)
+    return features.join(
+        n_movies,
+        features.popularity(counts),
+        features.genres(data.catalogue),
+        features.years(data.catalogue, counts),
+    )
+
+
+def _user_features(
+    users: Side, movies: Side, rank: int, team: Team, rng: np.random.Generator
+) -> tuple[FloatArray, features.Features]:
+    n_users, n_movies = len(users.counts), len(movies.counts)
+    if rank == 0:
+        return np.zeros((n_movies, 0), dtype=np.float32), features.join(n_users)
+    basis = features.rated_basis(
+        lambda table: team.sum_rows(users, table),
+        lambda table: team.sum_rows(movies, table),
+        users.counts,
+        n_movies,
+        rank,
+        rng,
+    )
+    sums = team.sum_rows(users, basis)
+    return basis, features.join(n_users, features.rated_features(sums, users.counts))
+
+
+class _Keeper:
+    """Collects samples at even distances along the chain.
+
+    Parameters
+    ----------
+    global_mean : float
+    n_movies : int
+    config : BayesConfig
+    """
+
+    def __init__(self, global_mean: float, n_movies: int, config: "BayesConfig") -> None:
+        shape = (n_movies, config.n_samples, config.n_factors + 1)
+        self._global_mean = global_mean
+        self._noise_shape = config.noise_shape
+        self._draws: FloatArray = np.empty(shape, dtype=np.float32)
+        self._means: FloatArray = np.empty(shape, dtype=np.float32)
+        self._weights: list[FloatArray] = []
+        self._precisions: list[NDArray[np.float64]] = []
+        self._rates: list[float] = []
+
+    def offer(self, chain: Chain, done: int, planned: int, last: bool) -> None:
+        """Keep the chain's state if it is its turn: sweep ``done`` of ``planned`` after burn-in."""
+        n_samples = self._draws.shape[1]
+        taken = len(self._rates)
+        due = taken < n_samples and done * n_samples >= (taken + 1) * planned and done > 0
+        if not (due or (last and taken == 0)):
+            return
+        self._draws[:, taken] = chain.movies.rows
+        self._means[:, taken] = chain.movies.means
+        self._weights.append(chain.user_prior.weights.astype(np.float32))
+        self._precisions.append(chain.user_prior.precision)
+        self._rates.append(chain.users.noise_rate)
+
+    def finish(self, basis: FloatArray) -> MovieSamples:
+        """Return what was kept."""
+        taken = len(self._rates)
+        samples = MovieSamples(
+            global_mean=self._global_mean,
+            draws=np.ascontiguousarray(self._draws[:, :taken]),
+            means=np.ascontiguousarray(self._means[:, :taken]),
+            weights=np.stack(self._weights),
+            precisions=np.stack(self._precisions),
+            noise_shape=self._noise_shape,
+            noise_rate=float(np.mean(self._rates)),
+            basis=basis,
+        )
+        for name, array in vars(samples).items():
+            if not np.isfinite(array).all():
+                raise DataError(
+                    f"Training ended with numbers that are not finite ({name}). Check the ratings: each must "
+                    f"be a number on the scale."
+                )
+        return samples

@@ -22,6 +22,7 @@ def print_import(outcome: ImportOutcome) -> None:
         (report.n_bad_rows, "bad rows were skipped"),
         (report.n_duplicate_ratings, "older ratings of the same user and movie were dropped"),
         (report.n_unlisted_movies, "movies are rated but not listed; they got a placeholder title"),
+        (report.n_empty_tags, "tags without any text were left out"),
         (report.n_repaired_titles, "lines were not UTF-8 and were read as Windows-1252"),
     ]
     for count, note in notes:

@@ -82,7 +82,7 @@ async def _checked_body(headers: Headers, receive: Receive) -> Receive | None:
 
 
 async def _read_whole(receive: Receive) -> Receive | None:
-    """Read a body that does not declare its length and return it for reading again, None if it is too large."""
+    """Read a body of undeclared length and return it for reading again, None if it is too large."""
     messages: list[Message] = []
     size, more = 0, True
     while more:

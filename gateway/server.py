@@ -3,13 +3,25 @@
 import uvicorn
 
 from gateway.app import create_app
+from shared.broker import connect
+from shared.database.engine import open_database
 from shared.settings import GatewaySettings
 
 _SHUTDOWN_SECONDS = 10
 
 
 def run_gateway(settings: GatewaySettings) -> None:
-    """Serve until told to stop by SIGTERM or SIGINT; requests under way are finished first."""
+    """Serve until told to stop by SIGTERM or SIGINT; requests under way are finished first.
+
+    Raises
+    ------
+    ConfigurationError, ServiceError
+        If the settings name no database or Redis, or the database does not answer. A Redis that does not
+        answer is waited for while the gateway runs.
+    """
+    open_database(settings.database).dispose()
+    for url in (settings.queue, settings.cache):
+        connect(url).close()
     uvicorn.run(
         create_app(settings),
         host=settings.host,

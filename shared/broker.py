@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.utils import as_text
@@ -121,8 +122,10 @@ def open_queue(name: QueueName, connection: redis.Redis) -> Queue:
 
 def fetch_job(job_id: str, connection: redis.Redis) -> MovierecJob | None:
     """Return a job, None if there is none or it is no longer kept."""
-    queue = open_queue(QueueName.SERVE, connection)
-    job = queue.fetch_job(job_id)
+    try:
+        job = MovierecJob.fetch(job_id, connection=connection, serializer=JSONSerializer)
+    except NoSuchJobError:
+        return None
     return job if isinstance(job, MovierecJob) else None
 
 

@@ -99,7 +99,7 @@ def _read(directory: Path, layout: Layout, skip_bad_rows: bool, progress: Progre
     progress(Step("sorting ratings", 0, len(ratings.user_ids), "rating"))
     ratings_table, n_duplicates = _ratings_table(ratings)
     n_unlisted = _add_unlisted(movies, ratings, tags)
-    report = ReadReport(bad.rows, bad.total, n_duplicates, n_unlisted, movies.n_repaired)
+    report = ReadReport(bad.rows, bad.total, n_duplicates, n_unlisted, movies.n_repaired, tags.n_empty)
     progress(Step("sorting ratings", len(ratings.user_ids), len(ratings.user_ids), "rating"))
     name = directory.resolve().name or "dataset"
     return Dataset(name, _movies_table(movies, links), ratings_table, _tags_table(tags), report)

@@ -28,6 +28,8 @@ class ReadReport:
         Movies that occur in ratings or tags but not in the movies file; each got a placeholder.
     n_repaired_titles : int
         Titles that were not UTF-8 and were read as Windows-1252.
+    n_empty_tags : int
+        Tags without any text, which were left out.
     """
 
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -35,6 +37,7 @@ class ReadReport:
     n_duplicate_ratings: int = 0
     n_unlisted_movies: int = 0
     n_repaired_titles: int = 0
+    n_empty_tags: int = 0
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> Mov
     movies = Side(*gibbs.transpose(user_index, movie_index, values, n_movies), config.n_factors)
     keeper = _Keeper(global_mean, n_movies, config)
     with Team(config.threads or cpu_count()) as team:
-        basis, user_features = _user_features(users, movies, config.rated_rank, team, rng)
+        basis, user_features = _user_features(users, n_movies, config.rated_rank, team, rng)
         movie_features = _movie_features(data, movies.counts, config.movie_features)
         chain = Chain(users, movies, user_features, movie_features, config.noise_shape, team, rng)
         burn_in = min(config.burn_in, config.n_sweeps - 1)
@@ -125,19 +125,12 @@ def _movie_features(data: TrainingData, counts: NDArray[np.int64], wanted: bool)
 
 
 def _user_features(
-    users: Side, movies: Side, rank: int, team: Team, rng: np.random.Generator
+    users: Side, n_movies: int, rank: int, team: Team, rng: np.random.Generator
 ) -> tuple[FloatArray, features.Features]:
-    n_users, n_movies = len(users.counts), len(movies.counts)
+    n_users = len(users.counts)
     if rank == 0:
         return np.zeros((n_movies, 0), dtype=np.float32), features.join(n_users)
-    basis = features.rated_basis(
-        lambda table: team.sum_rows(users, table),
-        lambda table: team.sum_rows(movies, table),
-        users.counts,
-        n_movies,
-        rank,
-        rng,
-    )
+    basis = features.rated_basis(users.indptr, users.columns, n_movies, rank, rng)
     sums = team.sum_rows(users, basis)
     return basis, features.join(n_users, features.rated_features(sums, users.counts))
 

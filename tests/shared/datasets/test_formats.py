@@ -295,3 +295,10 @@ def test_known_facts_of_ml_latest_small(movielens_dir: Path) -> None:
     assert first.genres == "Adventure|Animation|Children|Comedy|Fantasy"
     assert (first.year, first.imdb_id, first.tmdb_id) == (1995, 114709, 862)
     assert data.ratings.iloc[0].tolist() == [1, 31, 2.5, 1260759144]
+
+
+def test_empty_tags_are_left_out_and_counted(write: Write) -> None:
+    tags = "userId,movieId,tag,timestamp\n1,1,,5\n1,1,  ,6\n1,2,fun,7\n"
+    data = read_dataset(write({"tags.csv": tags}))
+    assert data.tags["tag"].tolist() == ["fun"]
+    assert data.report.n_empty_tags == 2

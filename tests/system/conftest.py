@@ -1,0 +1,88 @@
+"""Everything at once: ``movierec up`` as a person starts it."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.processes import free_port
+from shared.datasets.generate import generate
+from tests.processes import Command, alive, wait_for
+
+
+class Up(Command):
+    """``movierec up`` with a client for its gateway.
+
+    Parameters
+    ----------
+    directory : Path
+        Where it runs; its data is in ``data`` there.
+    *options : str
+        More options.
+    """
+
+    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
+        self.data_dir = directory / "data"
+        self.port = free_port()
+        log = directory / f"up-{self.port}.log"
+        super().__init__("up", "--port", str(self.port), *options, log=log, **environment)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+
+    def wait_until_up(self) -> None:
+        """Return when it says that it is up."""
+
+        def up() -> bool:
+            assert self.process.poll() is None, self.output
+            return "movierec is up" in self.output
+
+        wait_for(up, "it is up")
+
+    def children(self) -> dict[int, str]:
+        """Return the processes below it with their command lines."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+                command = (path.parent / "cmdline").read_bytes().decode().replace("\0", " ").strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if fields[1] == str(self.process.pid) and fields[0] != "Z":
+                found[int(path.parent.name)] = command
+        return found
+
+    def pids(self, words: str) -> list[int]:
+        """Return the children in whose command line words occur."""
+        return [pid for pid, command in self.children().items() if words in command]
+
+    def token(self) -> dict[str, str]:
+        """Return the header that writing needs."""
+        return {"Authorization": f"Bearer {(self.data_dir / 'admin-token').read_text().strip()}"}
+
+    def workers(self) -> dict[str, int]:
+        """Return how many live workers serve which version."""
+        models: list[dict[str, Any]] = self.client.get("/api/v1/models").json()["models"]
+        return {model["version"]: model["workers"] for model in models if model["workers"]}
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.client.close()
+        below = list(self.children())
+        code = super().stop(number)
+        wait_for(lambda: not any(alive(pid) for pid in below), "all children are gone", 10)
+        return code
+
+
+@pytest.fixture(scope="session")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("files") / "small"
+    generate(directory, n_ratings=5_000, n_users=100, n_movies=300)
+    return directory
+
+
+@pytest.fixture
+def up(small_files: Path, tmp_path: Path) -> Iterator[Up]:
+    with Up(tmp_path, "--data", str(small_files), "--algorithm", "svd") as running:
+        running.wait_until_up()
+        yield running

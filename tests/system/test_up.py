@@ -1,0 +1,189 @@
+"""Start, second start, retraining, deaths, and the end."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes import alive, wait_for
+from tests.system.conftest import Up
+
+pytestmark = pytest.mark.system
+
+
+def test_it_says_how_to_use_it_and_the_line_works(up: Up) -> None:
+    url = f"http://127.0.0.1:{up.port}"
+    for words in (url, f"{url}/docs", f"curl {url}/api/v1/users/1/suggested_movies", "admin-token"):
+        assert words in up.output
+    answer = up.client.get("/api/v1/users/1/suggested_movies")
+    assert answer.status_code == 200
+    assert answer.json()["suggested_movies"]
+    assert up.client.get("/readyz").json()["ready"]
+
+
+def test_the_token_is_secret(up: Up) -> None:
+    path = up.data_dir / "admin-token"
+    token = path.read_text().strip()
+    assert path.stat().st_mode & 0o077 == 0
+    assert up.client.post("/api/v1/models", json={"algorithm": "x"}, headers=up.token()).status_code == 422
+    for log in [up.log, *(up.data_dir / "logs").glob("*.log"), up.data_dir / "redis" / "redis.log"]:
+        assert token not in log.read_text()
+    for command in up.children().values():
+        assert "requirepass" not in command
+        assert token not in command
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything(up: Up, number: signal.Signals) -> None:
+    below = up.children()
+    assert len(below) == 5, below  # Redis, two workers, trainer, gateway
+    assert up.stop(number) == 0
+    assert "Everything is stopped." in up.output
+    assert not any(alive(pid) for pid in below)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", up.port))
+
+
+def test_if_it_is_killed_its_children_end_too(up: Up) -> None:
+    below = up.children()
+    os.kill(up.process.pid, signal.SIGKILL)
+    up.process.wait()
+    wait_for(lambda: not any(alive(pid) for pid in below), "no child outlives it", 30)
+
+
+def test_a_second_start_reuses_data_and_model_and_is_fast(up: Up, tmp_path: Path) -> None:
+    version = up.client.get("/api/v1/models/current").json()["version"]
+    token = up.token()
+    first = up.client.get("/api/v1/users/2/suggested_movies").content
+    up.stop()
+    started = time.monotonic()
+    with Up(tmp_path) as again:
+        again.wait_until_up()
+        assert time.monotonic() - started < 10
+        assert "Imported" not in again.output
+        assert again.client.get("/api/v1/models/current").json()["version"] == version
+        assert again.client.get("/api/v1/users/2/suggested_movies").content == first
+        assert again.token() == token
+
+
+def test_a_retraining_is_taken_over_without_a_failed_request(up: Up) -> None:
+    (before,) = up.workers()
+    body = {"algorithm": "svd", "parameters": {"n_epochs": 40, "seed": 3}}
+    accepted = up.client.post("/api/v1/models", json=body, headers=up.token())
+    assert accepted.status_code == 202
+    job = accepted.headers["Location"]
+    assert accepted.json() == {"job": job}
+
+    refused = up.client.post("/api/v1/models", json=body, headers=up.token())
+    assert refused.status_code == 409
+    assert refused.headers["Location"] == refused.json()["job"] == job
+
+    statuses, versions, progress = set(), set(), []
+    user = 0
+
+    def taken_over() -> bool:
+        nonlocal user
+        user = user % 100 + 1
+        answer = up.client.get(f"/api/v1/users/{user}/suggested_movies")
+        statuses.add(answer.status_code)
+        versions.add(answer.headers.get("X-Model-Version"))
+        state = up.client.get(job).json()
+        if state["progress"]:
+            progress.append((state["progress"]["phase"], state["progress"]["done"]))
+        assert state["state"] != "failed", state
+        return (
+            state["state"] == "finished" and list(up.workers().values()) == [2] and before not in up.workers()
+        )
+
+    wait_for(taken_over, "both workers have the new model")
+    (after,) = up.workers()
+    result = up.client.get(job).json()["result"]
+    assert result["model_version"] == after != before
+    assert up.client.get("/api/v1/models/current").json()["version"] == after
+    assert statuses == {200}
+    assert versions <= {before, after}
+    assert any(phase == "training svd" and done > 0 for phase, done in progress)
+    fresh = up.client.get("/api/v1/users/1/suggested_movies")
+    assert fresh.headers["X-Model-Version"] == after
+    assert up.client.post("/api/v1/models", json=body, headers=up.token()).status_code == 202
+
+
+def test_a_worker_that_is_killed_while_it_answers_is_replaced(up: Up) -> None:
+    """Stop both in the middle, so that the question is surely in their hands, and kill one."""
+    workers = up.pids("--queue serve")
+    assert len(workers) == 2
+    victim, other = workers
+    os.kill(other, signal.SIGSTOP)  # the victim alone can take the question
+    os.kill(victim, signal.SIGSTOP)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(up.client.get, "/api/v1/users/7/suggested_movies")
+        time.sleep(0.2)  # both hang; whoever holds the question when it is killed takes it along
+        os.kill(victim, signal.SIGKILL)
+        os.kill(other, signal.SIGCONT)
+        answer = asked.result(timeout=20)
+    assert answer.status_code in {200, 202, 503}
+    assert answer.elapsed.total_seconds() < 6
+    wait_for(lambda: len(up.pids("--queue serve")) == 2, "the worker is started again")
+    wait_for(
+        lambda: up.client.get("/api/v1/users/7/suggested_movies").status_code == 200, "the answer comes", 20
+    )
+    assert "starting it again" in up.output
+
+
+def test_a_trainer_that_is_killed_loses_no_accepted_training(up: Up) -> None:
+    body = {"algorithm": "svd", "parameters": {"n_epochs": 300, "n_factors": 100}}
+    job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
+    wait_for(lambda: up.client.get(job).json()["progress"], "the training has begun")
+    (trainer,) = up.pids("--queue train")
+    children = Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split()
+    assert children
+    os.kill(int(children[0]), signal.SIGKILL)
+    state = wait_for(
+        lambda: (found := up.client.get(job).json())["state"] in {"finished", "failed"} and found,
+        "the training ends",
+        90,
+    )
+    assert state["state"] == "finished", state
+
+
+def test_a_port_that_is_taken_is_said_at_once(small_files: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = Up(tmp_path, "--data", str(small_files), "--port", str(port))
+        assert up.process.wait(30) == 1
+    up.client.close()
+    assert f"127.0.0.1:{port}" in up.output
+    assert "Address already in use" in up.output
+    assert "--port" in up.output
+    assert not up.children()
+
+
+def test_a_child_that_dies_at_its_start_is_named_and_all_is_stopped(
+    small_files: Path, tmp_path: Path
+) -> None:
+    up = Up(tmp_path, "--data", str(small_files), COMPUTE_THREADS="none")
+    assert up.process.wait(60) == 1
+    up.client.close()
+    assert "COMPUTE_THREADS" in up.output
+    assert not up.children()
+
+
+def test_bad_data_is_refused_with_its_line(small_files: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "broken"
+    directory.mkdir()
+    (directory / "movies.csv").write_text("movieId,title,genres\n1,A (1990),Drama\n")
+    (directory / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,7.0,5\n")
+    up = Up(tmp_path, "--data", str(directory))
+    assert up.process.wait(60) == 1
+    up.client.close()
+    assert "ratings.csv:2" in up.output
+    assert "--skip-bad-rows" in up.output
+    assert "Traceback" not in up.output

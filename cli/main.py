@@ -115,19 +115,11 @@ def gateway(
 @app.command(rich_help_panel="Run")
 def worker(
     queue: Annotated[QueueName, typer.Option(help="Answer questions, or train.")] = QueueName.SERVE,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only tell whether the worker on this machine is alive.")
-    ] = False,
 ) -> None:
     """Run one worker process. Start as many as you like, on any machine that reaches Redis and the data."""
-    settings = load(WorkerSettings)
-    if check:
-        from cli.checks import check_worker
-
-        check_worker(settings.heartbeat_file)
-        return
     from worker.process import run_worker
 
+    settings = load(WorkerSettings)
     configure_logging(settings)
     run_worker(settings, queue)
 

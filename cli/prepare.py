@@ -78,9 +78,10 @@ def _find_data(data_dir: Path) -> Path:
     from shared.datasets.layouts import find_dataset
 
     data_dir.mkdir(parents=True, exist_ok=True)
-    found = find_dataset(data_dir)
-    if found is not None:
-        return found
+    for directory in (data_dir, data_dir / "import"):
+        found = find_dataset(directory)
+        if found is not None:
+            return found
     status.print(f"There is no data in {data_dir}; downloading {DEFAULT_DATASET}.")
     try:
         with show_progress() as progress:

@@ -127,7 +127,7 @@ class WorkerSettings(Settings):
     """Threads that one serving worker may compute with."""
 
     heartbeat_file: Path = Path(tempfile.gettempdir()) / "movierec-worker.alive"
-    """File that a worker touches with each heartbeat; ``movierec worker --check`` looks at its age."""
+    """File that a worker touches with each heartbeat, for health checks that look at its age."""
 
 
 S = TypeVar("S", bound=Settings)

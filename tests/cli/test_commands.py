@@ -110,7 +110,6 @@ def test_demo_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
         (["data", "download", "ml-1z"], "ml-20m"),
         (["data", "demo", "--ratings", "10", "--users", "30"], "30"),
         (["explore", "movies"], "movierec data import"),
-        (["worker", "--check"], "No worker has run here"),
     ],
 )
 def test_what_goes_wrong_is_one_message(arguments: list[str], words: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ RUN /opt/movierec/bin/pip install --no-deps .
 FROM python:3.11-slim-bookworm
 ENV PATH=/opt/movierec/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     DATA_DIR=/srv/movierec/data RESULTS_DIR=/srv/movierec/results MPLCONFIGDIR=/tmp/matplotlib \
-    NUMBA_CACHE_DIR=/srv/movierec/data/numba
+    NUMBA_CACHE_DIR=/srv/movierec/data/numba SURPRISE_DATA_FOLDER=/tmp/surprise
 COPY --from=build /opt/movierec /opt/movierec
 RUN useradd --system --uid 10001 --no-create-home movierec \
  && mkdir -p /srv/movierec/data /srv/movierec/results \

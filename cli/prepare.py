@@ -78,7 +78,7 @@ def _find_data(data_dir: Path) -> Path:
     from shared.datasets.layouts import find_dataset
 
     data_dir.mkdir(parents=True, exist_ok=True)
-    for directory in (data_dir, data_dir / "import"):
+    for directory in (data_dir, data_dir / "movielens"):
         found = find_dataset(directory)
         if found is not None:
             return found

@@ -35,8 +35,12 @@ class BayesConfig(AlgorithmConfig):
     title = "Bayes"
 
     n_factors: int = Field(default=16, ge=1, le=128, description="Factors of each user and movie.")
-    n_sweeps: int = Field(default=92, ge=2, le=10_000, description="Draws of everything, at most.")
-    burn_in: int = Field(default=32, ge=1, le=10_000, description="Sweeps before the first kept sample, at most.")
+    n_sweeps: int | None = Field(
+        default=None, ge=2, le=10_000, description="Draws of everything; by default 60 to 200, fewer for more data."
+    )
+    burn_in: int | None = Field(
+        default=None, ge=1, le=10_000, description="Sweeps before the first kept sample; by default a third."
+    )
     n_samples: int = Field(default=12, ge=1, le=256, description="Samples of the movie side that are kept.")
     noise_shape: float = Field(
         default=15.0, gt=0, le=1000, description="Shape of the gamma prior of users' noise precisions."
@@ -48,14 +52,16 @@ class BayesConfig(AlgorithmConfig):
         default=64, ge=0, le=512, description="Dimensions of the implicit signal of what a user rated; 0: none."
     )
     holdout: float = Field(
-        default=0.0, ge=0, le=0.2, description="Part of the ratings that only measures progress (20,000 at most)."
+        default=0.005, ge=0, le=0.2, description="Part of the ratings that only measures progress, 20,000 at most."
     )
     tolerance: float = Field(
-        default=0.0, ge=0, le=0.1,
-        description="End burn-in once ten sweeps lower the held-out RMSE by less than this part; 0: never.",
+        default=0.0,
+        ge=0,
+        le=0.1,
+        description="End burn-in when ten sweeps lower the held-out RMSE by less than this part; 0: never.",
     )
     max_seconds: float | None = Field(
-        default=None, gt=0, description="Stop sampling after this time, with as many samples as there are."
+        default=None, gt=0, description="Plan as many sweeps as fit in this time; the result then depends on it."
     )
     threads: int | None = Field(
         default=None, ge=1, description="Threads of the sampler; the result is the same for any number."
@@ -118,6 +124,31 @@ class BayesModel(Model):
             columns = np.arange(len(self.movie_ids))
         return posterior.deviations(self.samples, self._users(batch), columns)
 
+    def session_offsets(
+        self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return what to add to scores of users at given times.
+
+        People rate higher on some days than on others. The offset is the mean residual of what the user
+        rated on that day (UTC), drawn towards zero; 0 on a day without ratings, hence for any future day. It
+        is the same for all movies, so it never changes an order.
+
+        Parameters
+        ----------
+        batch : RatingsBatch
+        rows : ndarray of intp, shape (n,)
+            Users, as rows of the batch.
+        timestamps : ndarray of int64, shape (n,)
+            Seconds since 1970, UTC.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+        """
+        ratings, known = self._ratings(batch)
+        users = posterior.fold_in(self.samples, ratings)
+        return posterior.session_offsets(self.samples, users, ratings, batch.timestamps[known], rows, timestamps)
+
     def contributions(
         self, batch: RatingsBatch, row: int, columns: NDArray[np.intp]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -153,7 +184,7 @@ class BayesModel(Model):
         """Return the samples by name."""
         s = self.samples
         return {
-            "scalars": np.array([s.global_mean, s.noise_shape, s.noise_rate]),
+            "scalars": np.array([s.global_mean, s.noise_shape, s.noise_rate, s.session_prior]),
             "draws": s.draws,
             "means": s.means,
             "weights": s.weights,
@@ -172,7 +203,7 @@ class BayesModel(Model):
         ValueError
             If arrays do not fit each other.
         """
-        global_mean, noise_shape, noise_rate = (float(x) for x in arrays["scalars"])
+        global_mean, noise_shape, noise_rate, session_prior = (float(x) for x in arrays["scalars"])
         samples = MovieSamples(
             global_mean=global_mean,
             draws=cast(NDArray[np.floating], arrays["draws"]),
@@ -181,6 +212,7 @@ class BayesModel(Model):
             precisions=cast(NDArray[np.float64], arrays["precisions"]),
             noise_shape=noise_shape,
             noise_rate=noise_rate,
+            session_prior=session_prior,
             basis=cast(NDArray[np.floating], arrays["basis"]),
         )
         n_movies, n_samples, d = samples.means.shape

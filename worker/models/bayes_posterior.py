@@ -34,6 +34,8 @@ class MovieSamples:
         Prior precision of a user.
     noise_shape, noise_rate : float
         Gamma prior of a user's noise precision, the rate averaged over samples.
+    session_prior : float
+        How many ratings' worth of doubt there is about a mood of the day.
     basis : ndarray of float16 or float32, shape (n_movies, n_features - 1)
         What a rated movie adds to a user's features.
     """
@@ -45,6 +47,7 @@ class MovieSamples:
     precisions: NDArray[np.float64]
     noise_shape: float
     noise_rate: float
+    session_prior: float
     basis: NDArray[np.floating]
 
 
@@ -218,6 +221,60 @@ def deviations(samples: MovieSamples, users: Users, columns: NDArray[np.intp]) -
         spread = between.var(axis=0, ddof=1) if len(between) > 1 else 0.0
         result[user] = np.sqrt(spread + within)
     return result
+
+
+def fitted(samples: MovieSamples, users: Users, ratings: Ratings) -> FloatArray:
+    """Return the expected rating of each rated movie, shape (n_ratings,)."""
+    d = samples.means.shape[2]
+    result: FloatArray = np.empty(len(ratings.columns), dtype=np.float32)
+    for user, (start, stop) in enumerate(zip(ratings.indptr[:-1], ratings.indptr[1:], strict=True)):
+        movies = samples.means[ratings.columns[start:stop]]
+        products = np.einsum("nsd,sd->n", movies[:, :, : d - 1], users.means[user, :, : d - 1])
+        biases = movies[:, :, d - 1].sum(axis=1) + users.means[user, :, d - 1].sum()
+        result[start:stop] = (products + biases) / movies.shape[1] + samples.global_mean
+    return result
+
+
+def session_keys(rows: NDArray[np.integer], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return one number per (row, day): a user's ratings of one UTC day are a session."""
+    return rows.astype(np.int64) * 1_000_000 + timestamps // 86_400
+
+
+def session_offsets(
+    samples: MovieSamples,
+    users: Users,
+    ratings: Ratings,
+    rated_at: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    timestamps: NDArray[np.int64],
+) -> FloatArray:
+    """Return the mood of users at given times: the mean residual of the day, shrunk.
+
+    Parameters
+    ----------
+    samples : MovieSamples
+    users : Users
+    ratings : Ratings
+    rated_at : ndarray of int64, shape (n_ratings,)
+        Seconds since 1970 of ``ratings``.
+    rows : ndarray of intp, shape (n,)
+        Users that are asked for.
+    timestamps : ndarray of int64, shape (n,)
+        Times that are asked for.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+    """
+    if len(rated_at) == 0:
+        return np.zeros(len(rows), dtype=np.float32)
+    residuals = ratings.values - fitted(samples, users, ratings)
+    raters = np.repeat(np.arange(len(ratings.indptr) - 1), np.diff(ratings.indptr))
+    keys, inverse, counts = np.unique(session_keys(raters, rated_at), return_inverse=True, return_counts=True)
+    offsets = np.bincount(inverse, residuals) / (counts + samples.session_prior)
+    asked = session_keys(rows, timestamps)
+    places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.where(keys[places] == asked, offsets[places], 0).astype(np.float32)
 
 
 def contributions(

@@ -15,12 +15,18 @@ from worker.models import gibbs
 from worker.models.base import TrainingData
 from worker.models.bayes_chain import Chain, Side, Team
 from worker.models.bayes_features import FloatArray
-from worker.models.bayes_posterior import MovieSamples
+from worker.models.bayes_posterior import MovieSamples, session_keys
 
 if TYPE_CHECKING:
     from worker.models.bayes import BayesConfig
 
-_MOST_HELD_OUT = 20_000
+_SWEEPS = (60, 200)
+_RATING_DRAWS = 1e9
+"""Sweeps by default are this many by the number of ratings, within the limits: more data mix in fewer, and
+a minute of two cores is enough."""
+_LEAST_HELD_OUT, _MOST_HELD_OUT = 50, 20_000
+_SESSION_RATINGS = 1_000_000
+_SESSION_PRIORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e6)
 _SETTLING_SWEEPS = 10
 
 
@@ -61,6 +67,30 @@ class HeldOut:
         return len(before) == _SETTLING_SWEEPS and np.mean(recent) > (1 - tolerance) * np.mean(before)
 
 
+class _Schedule:
+    """How many sweeps there are and which of them are burn-in; both may shrink on the way."""
+
+    def __init__(self, config: "BayesConfig", n_ratings: int) -> None:
+        self._config = config
+        self._started = time.monotonic()
+        by_size = int(np.clip(_RATING_DRAWS / n_ratings, *_SWEEPS))
+        self.total = config.n_sweeps or by_size
+        self.burn_in = min(config.burn_in or self.total // 3, self.total - 1)
+
+    def review(self, sweep: int, held_out: HeldOut | None) -> None:
+        """Shorten the plan after a sweep, if burn-in has settled or time is short."""
+        tolerance, limit = self._config.tolerance, self._config.max_seconds
+        if tolerance and held_out and sweep < self.burn_in and held_out.settled(tolerance):
+            self.total -= self.burn_in - sweep
+            self.burn_in = sweep
+        if limit is not None:
+            elapsed = time.monotonic() - self._started
+            affordable = int(sweep * limit / elapsed)
+            self.total = max(sweep, min(self.total, affordable))
+            if sweep <= self.burn_in:
+                self.burn_in = min(self.burn_in, self.total // 3)
+
+
 def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> MovieSamples:
     """Run the chain and return the samples that it kept.
 
@@ -69,47 +99,58 @@ def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> Mov
     DataError
         If the result has numbers that are not finite.
     """
-    started = time.monotonic()
+    schedule = _Schedule(config, len(data.ratings))
     rng = np.random.default_rng(config.seed)
     global_mean = float(data.ratings.mean(dtype=np.float64))
-    values = data.ratings - np.float32(global_mean)
+    n_users, n_movies = len(data.user_ids), len(data.catalogue.movie_ids)
     user_index, movie_index = data.users, data.movies
+    values = data.ratings - np.float32(global_mean)
     held_out = None
     n_held_out = min(int(config.holdout * len(values)), _MOST_HELD_OUT)
-    if n_held_out:
+    if n_held_out >= _LEAST_HELD_OUT:
         kept = np.ones(len(values), dtype=np.bool_)
         kept[rng.choice(len(values), n_held_out, replace=False)] = False
         held_out = HeldOut(user_index[~kept], movie_index[~kept], values[~kept])
         user_index, movie_index, values = user_index[kept], movie_index[kept], values[kept]
 
-    n_users, n_movies = len(data.user_ids), len(data.catalogue.movie_ids)
     indptr = np.searchsorted(user_index, np.arange(n_users + 1)).astype(np.int64)
     users = Side(indptr, movie_index, values, config.n_factors)
     movies = Side(*gibbs.transpose(user_index, movie_index, values, n_movies), config.n_factors)
-    keeper = _Keeper(global_mean, n_movies, config)
+    keeper = _Keeper(n_movies, config)
     with Team(config.threads or cpu_count()) as team:
         basis, user_features = _user_features(users, n_movies, config.rated_rank, team, rng)
         movie_features = _movie_features(data, movies.counts, config.movie_features)
         chain = Chain(users, movies, user_features, movie_features, config.noise_shape, team, rng)
-        burn_in = min(config.burn_in, config.n_sweeps - 1)
-        total = config.n_sweeps
-        for sweep in range(1, config.n_sweeps + 1):
+        sweep = 0
+        while sweep < schedule.total:
             chain.sweep()
-            rmse = float(np.sqrt(users.squares.sum() / len(values)))
-            metrics = {"train_rmse": rmse}
+            sweep += 1
+            metrics = {"train_rmse": float(np.sqrt(users.squares.sum() / len(values)))}
             if held_out:
-                metrics = {"rmse": held_out.measure(chain, sweep > burn_in), **metrics}
-                if sweep < burn_in and config.tolerance and held_out.settled(config.tolerance):
-                    total -= burn_in - sweep
-                    burn_in = sweep
-            late = config.max_seconds is not None and time.monotonic() - started > config.max_seconds
-            if late:
-                total = sweep
-            keeper.offer(chain, sweep - burn_in, total - burn_in, late)
-            progress(Step("training bayes", sweep, total, "sweep", metrics))
-            if sweep >= total:
-                break
-    return keeper.finish(basis)
+                metrics = {"rmse": held_out.measure(chain, sweep > schedule.burn_in), **metrics}
+            schedule.review(sweep, held_out)
+            keeper.offer(chain, sweep - schedule.burn_in, schedule.total - schedule.burn_in)
+            progress(Step("training bayes", sweep, schedule.total, "sweep", metrics))
+    return keeper.finish(global_mean, basis, _session_prior(chain, data, global_mean))
+
+
+def _session_prior(chain: Chain, data: TrainingData, global_mean: float) -> float:
+    """Return how many ratings' worth a day's mood is drawn towards zero by.
+
+    The candidate whose shrunken mean of the other residuals of a user and day predicts the one left out
+    best; the greatest means that there is no such thing as a mood.
+    """
+    some = slice(0, _SESSION_RATINGS)
+    user, movie = chain.users.rows[data.users[some]], chain.movies.means[data.movies[some]]
+    k = user.shape[1] - 1
+    estimate = np.einsum("ij,ij->i", user[:, :k], movie[:, :k]) + user[:, k] + movie[:, k]
+    residuals = (data.ratings[some] - np.float32(global_mean) - estimate).astype(np.float64)
+    keys = session_keys(data.users[some], data.timestamps[some])
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    others = np.bincount(inverse, residuals)[inverse] - residuals
+    n_others = counts[inverse] - 1
+    errors = [np.square(residuals - others / (n_others + prior)).sum() for prior in _SESSION_PRIORS]
+    return _SESSION_PRIORS[int(np.argmin(errors))]
 
 
 def _movie_features(data: TrainingData, counts: NDArray[np.int64], wanted: bool) -> features.Features:
@@ -136,18 +177,10 @@ def _user_features(
 
 
 class _Keeper:
-    """Collects samples at even distances along the chain.
+    """Collects samples at even distances along the chain."""
 
-    Parameters
-    ----------
-    global_mean : float
-    n_movies : int
-    config : BayesConfig
-    """
-
-    def __init__(self, global_mean: float, n_movies: int, config: "BayesConfig") -> None:
+    def __init__(self, n_movies: int, config: "BayesConfig") -> None:
         shape = (n_movies, config.n_samples, config.n_factors + 1)
-        self._global_mean = global_mean
         self._noise_shape = config.noise_shape
         self._draws: FloatArray = np.empty(shape, dtype=np.float32)
         self._means: FloatArray = np.empty(shape, dtype=np.float32)
@@ -155,12 +188,10 @@ class _Keeper:
         self._precisions: list[NDArray[np.float64]] = []
         self._rates: list[float] = []
 
-    def offer(self, chain: Chain, done: int, planned: int, last: bool) -> None:
+    def offer(self, chain: Chain, done: int, planned: int) -> None:
         """Keep the chain's state if it is its turn: sweep ``done`` of ``planned`` after burn-in."""
-        n_samples = self._draws.shape[1]
-        taken = len(self._rates)
-        due = taken < n_samples and done * n_samples >= (taken + 1) * planned and done > 0
-        if not (due or (last and taken == 0)):
+        n_samples, taken = self._draws.shape[1], len(self._rates)
+        if done <= 0 or taken == n_samples or done * n_samples < (taken + 1) * planned:
             return
         self._draws[:, taken] = chain.movies.rows
         self._means[:, taken] = chain.movies.means
@@ -168,17 +199,24 @@ class _Keeper:
         self._precisions.append(chain.user_prior.precision)
         self._rates.append(chain.users.noise_rate)
 
-    def finish(self, basis: FloatArray) -> MovieSamples:
-        """Return what was kept."""
+    def finish(self, global_mean: float, basis: FloatArray, session_prior: float) -> MovieSamples:
+        """Return what was kept.
+
+        Raises
+        ------
+        DataError
+            If not everything is finite.
+        """
         taken = len(self._rates)
         samples = MovieSamples(
-            global_mean=self._global_mean,
+            global_mean=global_mean,
             draws=np.ascontiguousarray(self._draws[:, :taken]),
             means=np.ascontiguousarray(self._means[:, :taken]),
             weights=np.stack(self._weights),
             precisions=np.stack(self._precisions),
             noise_shape=self._noise_shape,
             noise_rate=float(np.mean(self._rates)),
+            session_prior=session_prior,
             basis=basis,
         )
         for name, array in vars(samples).items():

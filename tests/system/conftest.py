@@ -1,5 +1,6 @@
 """Everything at once: ``movierec up`` as a person starts it."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,19 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def prepared(small_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data directory after a first start, for copies of which a start is a second one."""
+    directory = tmp_path_factory.mktemp("prepared")
+    arguments = ("up", "--prepare-only", "--data", str(small_files), "--algorithm", "svd")
+    command = Command(*arguments, log=directory / "log")
+    assert command.process.wait(60) == 0, command.output
+    return directory / "data"
+
+
 @pytest.fixture
-def up(small_files: Path, tmp_path: Path) -> Iterator[Up]:
-    with Up(tmp_path, "--data", str(small_files), "--algorithm", "svd") as running:
+def up(prepared: Path, tmp_path: Path) -> Iterator[Up]:
+    shutil.copytree(prepared, tmp_path / "data")
+    with Up(tmp_path) as running:
         running.wait_until_up()
         yield running

@@ -55,6 +55,14 @@ def test_if_it_is_killed_its_children_end_too(up: Up) -> None:
     wait_for(lambda: not any(alive(pid) for pid in below), "no child outlives it", 30)
 
 
+def test_a_first_start_imports_and_trains(small_files: Path, tmp_path: Path) -> None:
+    with Up(tmp_path, "--data", str(small_files), "--workers", "1") as up:
+        up.wait_until_up()
+        assert "Imported small: 5,000 ratings" in up.output
+        assert len(up.pids("--queue serve")) == 1
+        assert up.client.get("/api/v1/users/1/suggested_movies").status_code == 200
+
+
 def test_a_second_start_reuses_data_and_model_and_is_fast(up: Up, tmp_path: Path) -> None:
     version = up.client.get("/api/v1/models/current").json()["version"]
     token = up.token()

@@ -43,9 +43,9 @@ def style(axes: Axes, title: str, x_label: str, y_label: str, grid: str = "y") -
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
     axes.set_axisbelow(True)
-    if grid == "both" or grid == "x":
+    if grid in {"both", "x"}:
         axes.xaxis.grid(True, color=GRID, linewidth=0.8)
-    if grid == "both" or grid == "y":
+    if grid in {"both", "y"}:
         axes.yaxis.grid(True, color=GRID, linewidth=0.8)
 
 
@@ -56,9 +56,10 @@ def thousands(axes: Axes, *names: str) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
-def logarithmic(axes: Axes, name: str, largest: float) -> None:
-    """Make an axis logarithmic from just under 1 to just over the largest count."""
-    limits = (0.85, max(10.0, largest * 1.25))
+def logarithmic(axes: Axes, name: str, smallest: float, largest: float) -> None:
+    """Make an axis logarithmic, from just under the power of ten below the data to just over the data."""
+    low = 10.0 ** np.floor(np.log10(smallest))
+    limits = (0.85 * low, max(10 * low, 1.25 * largest))
     if name == "x":
         axes.set_xscale("log")
         axes.set_xlim(limits)

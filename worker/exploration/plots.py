@@ -73,8 +73,8 @@ def _genres_per_movie(axes: Axes, statistics: MovieStatistics) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
     axes.margins(y=0.12)
     thousands(axes, "y")
-    mean = statistics.genres_per_movie.mean
-    _mark(axes, mean, f"mean {mean:.2f}")
+    summary = statistics.genres_per_movie
+    _note(axes, f"mean {summary.mean:.2f}\nmedian {summary.median:g}\nstd {summary.std:.2f}", right=True)
 
 
 def _movies_per_year(axes: Axes, statistics: MovieStatistics) -> None:
@@ -88,8 +88,8 @@ def _movies_per_year(axes: Axes, statistics: MovieStatistics) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
     axes.margins(y=0.12)
     thousands(axes, "y")
-    median = statistics.years.median
-    _mark(axes, median, f"median {median:.0f}", on_left=True)
+    summary = statistics.years
+    _note(axes, f"mean {summary.mean:.0f}\nmedian {summary.median:.10g}\nstd {summary.std:.1f}")
 
 
 def _genre_counts(axes: Axes, statistics: MovieStatistics) -> None:
@@ -160,7 +160,7 @@ def _scores(axes: Axes, statistics: RatingStatistics) -> None:
     # The more movies, the fainter each: 9,000 stay visible and 60,000 still show where most are
     opacity = float(np.clip(12 / np.sqrt(len(votes)), 0.05, 0.6))
     axes.scatter(votes, means, s=16, color=TEAL, alpha=opacity, linewidths=0)
-    logarithmic(axes, "x", float(votes.max()))
+    logarithmic(axes, "x", float(votes.min()), float(votes.max()))
     low, high = statistics.ratings.min, statistics.ratings.max
     pad = 0.06 * (high - low) or 0.5
     axes.set_ylim(low - pad, high + pad)
@@ -178,7 +178,7 @@ def _scores(axes: Axes, statistics: RatingStatistics) -> None:
         bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5},
     )
     axes.axvline(statistics.min_votes, color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
-    _beside(axes, statistics.min_votes, f"ranked from {statistics.min_votes:,}", 0.02, MUTED)
+    _beside(axes, statistics.min_votes, f"ranked from {statistics.min_votes:,}", MUTED)
 
 
 def _votes(axes: Axes, votes: NDArray[np.int64], who: str, color: str) -> None:
@@ -191,37 +191,30 @@ def _votes(axes: Axes, votes: NDArray[np.int64], who: str, color: str) -> None:
     )
     values, counts = at_least(votes)
     # A line from the left edge, where everyone has at least as many, down to nobody beyond the most
-    x = np.concatenate([[0.85], values, [values[-1]]])
+    x = np.concatenate([[0.01], values, [values[-1]]])
     y = np.concatenate([[counts[0]], counts, [0.1]])
     axes.step(x, y, where="pre", color=color, linewidth=2)
     axes.fill_between(x, y, 0.1, step="pre", color=color, alpha=0.14, linewidth=0)
-    logarithmic(axes, "x", float(values[-1]))
-    logarithmic(axes, "y", float(counts[0]))
+    logarithmic(axes, "x", float(values[0]), float(values[-1]))
+    logarithmic(axes, "y", 1, float(counts[0]))
     median, mean = float(np.median(votes)), float(votes.mean())
     _note(axes, f"median {median:,.10g}\nmean {mean:,.1f}\nmost {values[-1]:,}", right=True)
     axes.axvline(median, color=ORANGE, linewidth=1.4, linestyle=(0, (4, 3)))
-    _beside(axes, median, "median", 0.02, ORANGE)
+    _beside(axes, median, "median", ORANGE)
 
 
-def _mark(axes: Axes, x: float, text: str, on_left: bool = False) -> None:
-    """Draw a vertical line with its name at the top."""
-    axes.axvline(x, color=ORANGE, linewidth=1.4, linestyle=(0, (4, 3)))
-    _beside(axes, x, text, 0.98, ORANGE, on_left)
-
-
-def _beside(axes: Axes, x: float, text: str, height: float, color: str, on_left: bool = False) -> None:
-    """Write beside a vertical line, at a height from 0 to 1 of the panel."""
+def _beside(axes: Axes, x: float, text: str, color: str) -> None:
+    """Write beside the foot of a vertical line."""
     axes.annotate(
         text,
-        (x, height),
+        (x, 0.02),
         xycoords=("data", "axes fraction"),
-        xytext=(-5 if on_left else 5, 0),
+        xytext=(5, 0),
         textcoords="offset points",
-        ha="right" if on_left else "left",
-        va="top" if height > 0.5 else "bottom",
+        ha="left",
+        va="bottom",
         size=10,
         color=color,
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5},
     )
 
 

@@ -151,21 +151,19 @@ def _sizes(dataset: Dataset) -> list[str]:
 
 def _summary(summary: Summary, thousands: str = ",") -> list[str]:
     """Return the five figures under their names; years go without a thousands separator."""
-
-    def value(number: float) -> str:
-        return f"{number:{thousands}.0f}" if number == round(number) else f"{number:{thousands}.2f}"
-
+    # Votes and years are whole and stay so; half stars show decimals in all three
+    whole = summary.min == round(summary.min) and summary.max == round(summary.max)
+    median_whole = whole and summary.median == round(summary.median)
+    figures = [
+        (summary.min, whole),
+        (summary.max, whole),
+        (summary.mean, False),
+        (summary.median, median_whole),
+        (summary.std, False),
+    ]
     return table(
         [Column(name) for name in ("min", "max", "mean", "median", "std")],
-        [
-            [
-                value(summary.min),
-                value(summary.max),
-                f"{summary.mean:{thousands}.2f}",
-                value(summary.median),
-                f"{summary.std:{thousands}.2f}",
-            ]
-        ],
+        [[f"{number:{thousands}.{0 if integer else 2}f}" for number, integer in figures]],
     )
 
 
@@ -228,7 +226,7 @@ def _overview(statistics: RatingStatistics) -> list[str]:
                 ["rated movies", f"{statistics.n_rated_movies:,}"],
                 ["movies without a rating", f"{statistics.n_unrated_movies:,}"],
                 ["ratings", f"{statistics.n_ratings:,}"],
-                ["share of all user and movie pairs", f"{statistics.density:.3%}"],
+                ["share of user and movie pairs rated", f"{statistics.density:.3%}"],
                 ["first rating (UTC)", _moment(statistics.first)],
                 ["last rating (UTC)", _moment(statistics.last)],
             ],

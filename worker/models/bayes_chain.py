@@ -14,6 +14,7 @@ MCMC. MLSP.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,11 @@ _ROW_COST = 50
 """Time of a row's draw in ratings' worth: both count when rows are divided among threads."""
 _TASKS_PER_THREAD = 8
 """Tasks small enough that one slow core does not hold up the others."""
+_LEAST_TASK = 20_000
+"""Ratings' worth of work below which a task costs more to hand out than it saves."""
+_PRECISION_SHAPE, _PRECISION_RATE = 3.0, 0.3
+_RIDGE_SHAPE, _RIDGE_RATE = 3.0, 1.0
+"""Gamma hyperpriors. They decide nothing once there are hundreds of rows, and keep a handful in bounds."""
 _LEAST_NOISE_VARIANCE = 1e-3
 """Square stars. Keeps precisions finite when ratings are all equal or fit without error."""
 
@@ -66,12 +72,16 @@ class Prior:
         lower = np.linalg.cholesky(self._gram + np.diag(self._ridge))
         white = solve_triangular(lower, (self._values.T @ rows).astype(np.float64), lower=True)
         squares = np.einsum("ij,ij->j", rows, rows, dtype=np.float64) - (white**2).sum(axis=0)
-        self.precision = rng.gamma(1 + len(rows) / 2, 1 / (0.1 + np.maximum(squares, 0) / 2))
+        self.precision = rng.gamma(
+            _PRECISION_SHAPE + len(rows) / 2, 1 / (_PRECISION_RATE + np.maximum(squares, 0) / 2)
+        )
         noise = rng.standard_normal(white.shape) / np.sqrt(self.precision)
         self.weights = solve_triangular(lower, white + noise, lower=True, trans="T")
         for group in self._groups:
             size = (self.weights[group] ** 2 * self.precision).sum()
-            self._ridge[group] = rng.gamma(1 + self.weights[group].size / 2, 1 / (1 + size / 2))
+            self._ridge[group] = rng.gamma(
+                _RIDGE_SHAPE + self.weights[group].size / 2, 1 / (_RIDGE_RATE + size / 2)
+            )
         self.means = self._values @ self.weights.astype(np.float32)
 
 
@@ -125,11 +135,12 @@ class Side:
         self.design[:, k + 1] = rows[:, k]
 
     def spans(self, n_tasks: int) -> list[tuple[int, int]]:
-        """Divide the rows into spans of about equal work."""
+        """Divide the rows into at most so many spans of about equal work."""
         work = self.indptr + _ROW_COST * np.arange(len(self.indptr))
+        n_tasks = min(n_tasks, int(work[-1]) // _LEAST_TASK + 1)
         cuts = np.searchsorted(work, np.linspace(0, work[-1], n_tasks + 1))
         cuts[-1] = len(self.counts)
-        return [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+        return [(int(a), int(b)) for a, b in pairwise(cuts) if b > a]
 
 
 class Team:
@@ -154,6 +165,9 @@ class Team:
     def run(self, side: Side, kernel: Callable[..., None], *arguments: object) -> None:
         """Call ``kernel(first, last, *arguments)`` for spans that cover all rows of a side."""
         spans = side.spans(self._n_tasks)
+        if len(spans) == 1:
+            kernel(*spans[0], *arguments)
+            return
         futures = [self._pool.submit(kernel, first, last, *arguments) for first, last in spans]
         for future in futures:
             future.result()

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from worker.models.base import Catalogue
 
@@ -73,7 +72,8 @@ def genres(catalogue: Catalogue) -> NDArray[np.float64]:
     names = sorted(set().union(*split))
     table = np.array([[name in movie for name in names] for movie in split], dtype=np.float64)
     table = table.reshape(len(split), len(names))
-    return table - table.mean(axis=0)
+    table -= table.mean(axis=0)
+    return table
 
 
 def years(catalogue: Catalogue, counts: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -121,6 +121,8 @@ def rated_basis(
     ndarray of float32, shape (n_movies, min(rank, n_movies, n_users))
         Scaled so that the features of users, :func:`rated_features`, have a mean square length of 1.
     """
+    from scipy.sparse import csr_array  # training only: a serving worker never pays for it
+
     counts = np.diff(indptr)
     n_users = len(counts)
     if n_users > _BASIS_USERS:

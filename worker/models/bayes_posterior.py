@@ -9,6 +9,7 @@ the model how little it knows of a movie. Movies are scored with the *means* tho
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,9 +89,7 @@ class Users:
     noise: FloatArray
 
 
-def design(
-    samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.float32]
-) -> FloatArray:
+def design(samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.float32]) -> FloatArray:
     """Return rows ``[factors, 1, residual]`` of some rated movies.
 
     Returns
@@ -125,7 +124,7 @@ def fold_in(samples: MovieSamples, ratings: Ratings) -> Users:
     counts = np.diff(ratings.indptr)
     gram: FloatArray = np.zeros((n_users, n_samples, d + 1, d + 1), dtype=np.float32)
     features: FloatArray = np.ones((n_users, samples.weights.shape[1]), dtype=np.float32)
-    for user, (start, stop) in enumerate(zip(ratings.indptr[:-1], ratings.indptr[1:], strict=True)):
+    for user, (start, stop) in enumerate(pairwise(ratings.indptr)):
         columns = ratings.columns[start:stop]
         rows = design(samples, columns, ratings.values[start:stop])
         np.matmul(rows.transpose(1, 2, 0), rows.transpose(1, 0, 2), out=gram[user])
@@ -133,7 +132,7 @@ def fold_in(samples: MovieSamples, ratings: Ratings) -> Users:
     features[:, 1:] = rated_features(features[:, 1:], counts)
 
     precision = samples.precisions.astype(np.float32)
-    prior = precision * np.einsum("uf,sfd->usd", features, samples.weights)
+    prior = precision * np.matmul(features, samples.weights).transpose(1, 0, 2)
     noise = np.full(n_users, samples.noise_shape / samples.noise_rate, dtype=np.float32)
     means, _ = _solve(gram, precision, prior, noise)
     noise = _noise(samples, gram, precision, means, noise, counts)
@@ -171,9 +170,9 @@ def _noise(
     squares = gram[:, :, d, d] + np.einsum("usi,usi->us", fitted, means)
     size = np.einsum("usii->usi", gram)[:, :, :d]
     squares = np.maximum(squares, 0) + (size / (noise[:, None, None] * size + precision)).sum(axis=2)
-    return ((samples.noise_shape + counts / 2) / (samples.noise_rate + squares.mean(axis=1) / 2)).astype(
-        np.float32
-    )
+    shape = (samples.noise_shape + counts / 2).astype(np.float32)
+    estimate: FloatArray = shape / (samples.noise_rate + squares.mean(axis=1) / 2)
+    return estimate
 
 
 def score(samples: MovieSamples, users: Users) -> FloatArray:
@@ -184,7 +183,7 @@ def score(samples: MovieSamples, users: Users) -> FloatArray:
     ndarray of float32, shape (n_users, n_movies)
     """
     n_movies, n_samples, d = samples.means.shape
-    left = users.means / np.float32(n_samples)
+    left: FloatArray = users.means * np.float32(1 / n_samples)
     left[:, :, d - 1] = 1 / n_samples
     scores: FloatArray = left.reshape(-1, n_samples * d) @ samples.means.reshape(n_movies, -1).T
     scores += (samples.global_mean + users.means[:, :, d - 1].mean(axis=1))[:, None].astype(np.float32)
@@ -221,60 +220,6 @@ def deviations(samples: MovieSamples, users: Users, columns: NDArray[np.intp]) -
         spread = between.var(axis=0, ddof=1) if len(between) > 1 else 0.0
         result[user] = np.sqrt(spread + within)
     return result
-
-
-def fitted(samples: MovieSamples, users: Users, ratings: Ratings) -> FloatArray:
-    """Return the expected rating of each rated movie, shape (n_ratings,)."""
-    d = samples.means.shape[2]
-    result: FloatArray = np.empty(len(ratings.columns), dtype=np.float32)
-    for user, (start, stop) in enumerate(zip(ratings.indptr[:-1], ratings.indptr[1:], strict=True)):
-        movies = samples.means[ratings.columns[start:stop]]
-        products = np.einsum("nsd,sd->n", movies[:, :, : d - 1], users.means[user, :, : d - 1])
-        biases = movies[:, :, d - 1].sum(axis=1) + users.means[user, :, d - 1].sum()
-        result[start:stop] = (products + biases) / movies.shape[1] + samples.global_mean
-    return result
-
-
-def session_keys(rows: NDArray[np.integer], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one number per (row, day): a user's ratings of one UTC day are a session."""
-    return rows.astype(np.int64) * 1_000_000 + timestamps // 86_400
-
-
-def session_offsets(
-    samples: MovieSamples,
-    users: Users,
-    ratings: Ratings,
-    rated_at: NDArray[np.int64],
-    rows: NDArray[np.intp],
-    timestamps: NDArray[np.int64],
-) -> FloatArray:
-    """Return the mood of users at given times: the mean residual of the day, shrunk.
-
-    Parameters
-    ----------
-    samples : MovieSamples
-    users : Users
-    ratings : Ratings
-    rated_at : ndarray of int64, shape (n_ratings,)
-        Seconds since 1970 of ``ratings``.
-    rows : ndarray of intp, shape (n,)
-        Users that are asked for.
-    timestamps : ndarray of int64, shape (n,)
-        Times that are asked for.
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-    """
-    if len(rated_at) == 0:
-        return np.zeros(len(rows), dtype=np.float32)
-    residuals = ratings.values - fitted(samples, users, ratings)
-    raters = np.repeat(np.arange(len(ratings.indptr) - 1), np.diff(ratings.indptr))
-    keys, inverse, counts = np.unique(session_keys(raters, rated_at), return_inverse=True, return_counts=True)
-    offsets = np.bincount(inverse, residuals) / (counts + samples.session_prior)
-    asked = session_keys(rows, timestamps)
-    places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[places] == asked, offsets[places], 0).astype(np.float32)
 
 
 def contributions(

@@ -15,7 +15,8 @@ from worker.models import gibbs
 from worker.models.base import TrainingData
 from worker.models.bayes_chain import Chain, Side, Team
 from worker.models.bayes_features import FloatArray
-from worker.models.bayes_posterior import MovieSamples, session_keys
+from worker.models.bayes_posterior import MovieSamples
+from worker.models.bayes_sessions import session_prior
 
 if TYPE_CHECKING:
     from worker.models.bayes import BayesConfig
@@ -26,7 +27,6 @@ _RATING_DRAWS = 1e9
 a minute of two cores is enough."""
 _LEAST_HELD_OUT, _MOST_HELD_OUT = 50, 20_000
 _SESSION_RATINGS = 1_000_000
-_SESSION_PRIORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e6)
 _SETTLING_SWEEPS = 10
 
 
@@ -115,7 +115,8 @@ def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> Mov
 
     indptr = np.searchsorted(user_index, np.arange(n_users + 1)).astype(np.int64)
     users = Side(indptr, movie_index, values, config.n_factors)
-    movies = Side(*gibbs.transpose(user_index, movie_index, values, n_movies), config.n_factors)
+    by_movie = gibbs.transpose(user_index, movie_index, values, n_movies)
+    movies = Side(by_movie[0], by_movie[1], by_movie[2], config.n_factors)
     keeper = _Keeper(n_movies, config)
     with Team(config.threads or cpu_count()) as team:
         basis, user_features = _user_features(users, n_movies, config.rated_rank, team, rng)
@@ -135,22 +136,13 @@ def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> Mov
 
 
 def _session_prior(chain: Chain, data: TrainingData, global_mean: float) -> float:
-    """Return how many ratings' worth a day's mood is drawn towards zero by.
-
-    The candidate whose shrunken mean of the other residuals of a user and day predicts the one left out
-    best; the greatest means that there is no such thing as a mood.
-    """
+    """Estimate the strength of sessions from the residuals of the last sweep."""
     some = slice(0, _SESSION_RATINGS)
     user, movie = chain.users.rows[data.users[some]], chain.movies.means[data.movies[some]]
     k = user.shape[1] - 1
     estimate = np.einsum("ij,ij->i", user[:, :k], movie[:, :k]) + user[:, k] + movie[:, k]
     residuals = (data.ratings[some] - np.float32(global_mean) - estimate).astype(np.float64)
-    keys = session_keys(data.users[some], data.timestamps[some])
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    others = np.bincount(inverse, residuals)[inverse] - residuals
-    n_others = counts[inverse] - 1
-    errors = [np.square(residuals - others / (n_others + prior)).sum() for prior in _SESSION_PRIORS]
-    return _SESSION_PRIORS[int(np.argmin(errors))]
+    return session_prior(data.users[some], data.timestamps[some], residuals)
 
 
 def _movie_features(data: TrainingData, counts: NDArray[np.int64], wanted: bool) -> features.Features:

@@ -21,16 +21,18 @@ Marsaglia, G. and Tsang, W. (2000). A Simple Method for Generating Gamma Variabl
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, uint64
+from numpy.typing import NDArray
 
 _BLOCK = 128
 """Ratings gathered at a time."""
 
 
 @njit(inline="always")
-def _next_word(state):
+def _next_word(state: NDArray[np.uint64]) -> Any:
     """Advance a splitmix64 state (uint64 array of one) and return 64 random bits."""
     state[0] += uint64(0x9E3779B97F4A7C15)
     word = state[0]
@@ -40,13 +42,13 @@ def _next_word(state):
 
 
 @njit(inline="always")
-def _uniform(state):
+def _uniform(state: NDArray[np.uint64]) -> float:
     """Return a number in (0, 1)."""
     return (float(_next_word(state) >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 
 
 @njit(fastmath=True)
-def _fill_normal(state, out):
+def _fill_normal(state: NDArray[np.uint64], out: NDArray[np.float64]) -> None:
     """Fill an array with standard normal numbers, two at a time (Box-Muller)."""
     for i in range(0, len(out), 2):
         radius = math.sqrt(-2.0 * math.log(_uniform(state)))
@@ -57,7 +59,7 @@ def _fill_normal(state, out):
 
 
 @njit(fastmath=True)
-def _draw_gamma(state, pair, shape):
+def _draw_gamma(state: NDArray[np.uint64], pair: NDArray[np.float64], shape: float) -> float:
     """Draw from a gamma distribution of scale 1 and a shape of at least 1."""
     d = shape - 1.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
@@ -66,11 +68,11 @@ def _draw_gamma(state, pair, shape):
         for x in pair:
             v = (1.0 + c * x) ** 3
             if v > 0.0 and math.log(_uniform(state)) < 0.5 * x * x + d - d * v + d * math.log(v):
-                return d * v
+                return float(d * v)
 
 
 @njit(fastmath=True)
-def _add_products(block, n, gram):
+def _add_products(block: NDArray[np.float32], n: int, gram: NDArray[np.float64]) -> None:
     """Add the lower triangle of ``block[:, :n] @ block[:, :n].T`` to ``gram``.
 
     Two rows by four are multiplied at a time: eight sums stay in vector registers, and six loads serve
@@ -112,9 +114,23 @@ def _add_products(block, n, gram):
 
 @njit(nogil=True, cache=True, fastmath=True)
 def draw_rows(
-    first, last, indptr, columns, values, design, prior_mean, prior_precision, noise_shape, noise_rate, seed,
-    rows, means, row_design, noise, squares,
-):
+    first: int,
+    last: int,
+    indptr: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+    design: NDArray[np.float32],
+    prior_mean: NDArray[np.float32],
+    prior_precision: NDArray[np.float64],
+    noise_shape: float,
+    noise_rate: float,
+    seed: np.uint64,
+    rows: NDArray[np.float32],
+    means: NDArray[np.float32],
+    row_design: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    squares: NDArray[np.float64],
+) -> None:
     """Draw the unknowns and the noise precision of some rows given the other side.
 
     Parameters
@@ -203,7 +219,7 @@ def draw_rows(
         for j in range(d):
             solution[j] += normal[j]
 
-        total = gram[d, d]
+        total = float(gram[d, d])
         for i in range(d):
             rows[row, i] = solution[i]
             part = gram[i, i] * solution[i] - 2.0 * gram[d, i]
@@ -222,7 +238,14 @@ def draw_rows(
 
 
 @njit(nogil=True, cache=True)
-def sum_rows(first, last, indptr, columns, table, sums):
+def sum_rows(
+    first: int,
+    last: int,
+    indptr: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    table: NDArray[np.float32],
+    sums: NDArray[np.float32],
+) -> None:
     """Sum rows of a table: ``sums[i] = table[columns[indptr[i]:indptr[i + 1]]].sum(axis=0)``.
 
     Parameters
@@ -243,7 +266,9 @@ def sum_rows(first, last, indptr, columns, table, sums):
 
 
 @njit(nogil=True, cache=True)
-def transpose(users, movies, values, n_movies):
+def transpose(
+    users: NDArray[np.int32], movies: NDArray[np.int32], values: NDArray[np.float32], n_movies: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Sort ratings by movie, then user, by counting.
 
     Parameters

@@ -1,10 +1,16 @@
 """Results of commands as a person reads them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from cli.console import output, status
 from shared.artifacts import Manifest
-from shared.datasets.importing import ImportOutcome
+
+if TYPE_CHECKING:  # importing it takes pandas, for which every start would wait
+    from shared.datasets.importing import ImportOutcome
 
 
 def print_import(outcome: ImportOutcome) -> None:

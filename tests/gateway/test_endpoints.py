@@ -13,7 +13,10 @@ from shared.broker import connect
 from shared.contract import Kind
 from shared.database import bulk
 from tests.gateway.conftest import Service
+from tests.surprise_reference import surprise_with
+from worker.models.svd import SvdModel
 from worker.serving import Serving
+from worker.training import training_data
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,29 @@ def test_suggestions_are_what_the_model_says(
         assert not {movie["id"] for movie in movies} & set(
             ratings.loc[ratings["user_id"] == user_id, "movie_id"]
         )
+
+
+def test_suggestions_are_what_surprise_predicts_with_the_stored_model(
+    client: httpx.Client, service: Service, ratings: pd.DataFrame
+) -> None:
+    """From the answer back to Surprise: the same ids and the same three decimals."""
+    trained = service.trained
+    data = training_data(bulk.read_dataset(trained.engine)[1])
+    algorithm = surprise_with(SvdModel.load(trained.store.path(trained.manifest.version)), data)
+    movie_ids = data.catalogue.movie_ids.tolist()
+    for user, user_id in enumerate(data.user_ids[:10].tolist()):
+        rated = set(ratings.loc[ratings["user_id"] == user_id, "movie_id"])
+        predicted = {
+            movie_ids[movie]: algorithm.predict(user, movie, clip=False).est
+            for movie in range(len(movie_ids))
+            if movie_ids[movie] not in rated
+        }
+        expected = sorted(predicted, key=lambda movie_id: -predicted[movie_id])[:150]
+        movies = client.get(f"/api/v1/users/{user_id}/suggested_movies").json()["suggested_movies"]
+        assert [movie["id"] for movie in movies] == expected
+        assert [f"{movie['estimated_score']:.3f}" for movie in movies] == [
+            f"{min(5.0, max(data.scale[0], predicted[movie_id])):.3f}" for movie_id in expected
+        ]
 
 
 def test_similar_movies_have_true_ids_and_share_genres(

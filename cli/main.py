@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -161,6 +161,10 @@ def evaluate(
         typer.Option("--algorithm", "-a", metavar="NAME", help="May be given several times."),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, max=100, help="Parts of the cross-validation.")] = 5,
+    split: Annotated[
+        Literal["random", "temporal"],
+        typer.Option(help="At random, or by time: train on the past, test on the newest part."),
+    ] = "random",
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Folds at the same time; each needs its memory.")] = 1,
     json: Annotated[
@@ -173,7 +177,7 @@ def evaluate(
     Without --data, the ratings in the database are used.
     """
     from cli.datasets import load_dataset
-    from worker.evaluation import cross_validate, render_table, write_results
+    from worker.evaluation import Split, cross_validate, render_table, write_results
 
     algorithms = algorithm or [DEFAULT_ALGORITHM]
     for name in algorithms:
@@ -182,7 +186,7 @@ def evaluate(
     with show_progress() as progress:
         dataset = load_dataset(settings, data, skip_bad_rows=skip_bad_rows, progress=progress)
         evaluation = cross_validate(
-            dataset, algorithms, n_folds=folds, seed=seed, n_jobs=jobs, progress=progress
+            dataset, algorithms, n_folds=folds, seed=seed, split=Split(split), n_jobs=jobs, progress=progress
         )
     for path in write_results(evaluation, settings.results_dir, json):
         status.print(f"wrote {path}", markup=False)

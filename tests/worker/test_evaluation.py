@@ -9,8 +9,8 @@ from shared.datasets.formats import read_dataset
 from shared.datasets.generate import generate
 from shared.datasets.model import Dataset
 from shared.errors import DataError
-from worker.evaluation import cross_validate, render_table, write_results
-from worker.evaluation.cross_validation import _estimate, _part
+from worker.evaluation import Split, cross_validate, render_table, write_results
+from worker.evaluation.cross_validation import part_of, predict
 from worker.models.svd import SvdModel
 from worker.training import training_data
 
@@ -28,7 +28,7 @@ def test_estimates_on_a_fold_are_those_of_surprise(dataset: Dataset) -> None:
     is_test = np.random.default_rng(0).random(len(data.ratings)) < 0.2
     from shared.algorithms import SvdConfig
 
-    train = _part(data, ~is_test)
+    train = part_of(data, ~is_test)
     model = SvdModel.fit(train, SvdConfig(n_epochs=5, n_factors=10, seed=3))
     import pandas as pd
 
@@ -44,7 +44,7 @@ def test_estimates_on_a_fold_are_those_of_surprise(dataset: Dataset) -> None:
         reference.predict(user, movie).est
         for user, movie in zip(data.users[is_test].tolist(), data.movies[is_test].tolist(), strict=True)
     ]
-    np.testing.assert_allclose(_estimate(model, data, is_test), expected, atol=1e-9)
+    np.testing.assert_allclose(predict(model, data, is_test)[0], expected, atol=1e-9)
 
 
 def test_every_rating_is_tested_once_and_twice_gives_the_same(dataset: Dataset) -> None:
@@ -78,3 +78,25 @@ def test_more_folds_than_ratings_are_refused(dataset: Dataset) -> None:
     few = Dataset("few", dataset.movies, dataset.ratings.iloc[:3], dataset.tags)
     with pytest.raises(DataError, match="too few for 5 folds"):
         cross_validate(few, ["svd"], n_folds=5, seed=0)
+
+
+def test_a_temporal_split_tests_the_newest_part(dataset: Dataset) -> None:
+    from worker.evaluation.cross_validation import _folds
+
+    data = training_data(dataset)
+    fold_of = _folds(data, 5, 0, Split.TEMPORAL)
+    newest = fold_of == 4
+    assert newest.sum() == pytest.approx(len(fold_of) / 5, abs=1)
+    assert data.timestamps[~newest].max() <= data.timestamps[newest].min()
+    evaluation = cross_validate(dataset, ["svd"], n_folds=5, seed=0, split=Split.TEMPORAL)
+    assert len(evaluation.results["svd"]) == 1
+
+
+def test_figures_of_a_fold_are_sane(dataset: Dataset) -> None:
+    (first, second) = cross_validate(dataset, ["svd"], n_folds=2, seed=0).results["svd"]
+    for fold in (first, second):
+        assert fold.mae < fold.rmse
+        assert 0 < fold.ndcg_at_10 < 1
+        assert 0 < fold.recall_at_20 < 1
+        assert 0 < fold.coverage <= 1
+        assert fold.peak_megabytes >= 0

@@ -12,12 +12,14 @@ from shared.algorithms import config_class
 from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
-from worker.evaluation.results import Evaluation, FoldResult
+from worker.evaluation.memory import PeakMemory
+from worker.evaluation.ranking_metrics import RELEVANT_STARS, RankingMetrics
+from worker.evaluation.results import Evaluation, FoldResult, Split
 from worker.models.base import Model, RatingsBatch, TrainingData
 from worker.models.registry import model_class
 from worker.training import training_data
 
-_BATCH_USERS = 256
+_BATCH_USERS = 64
 
 
 def cross_validate(
@@ -26,12 +28,13 @@ def cross_validate(
     *,
     n_folds: int,
     seed: int,
+    split: Split = Split.RANDOM,
     n_jobs: int = 1,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Split ratings at random and test every algorithm on every part.
+    """Split ratings and test every algorithm on the same parts.
 
-    A model sees the other parts only, and estimates a test rating from what its user rated there.
+    A model sees the training part only, and estimates a test rating from what its user rated there.
 
     Parameters
     ----------
@@ -40,9 +43,12 @@ def cross_validate(
     algorithms : sequence of str
         Names in the registry; their default parameters are used, with ``seed``.
     n_folds : int
-        Parts.
+        Parts of equal size; each is tested once. With a temporal split only the newest part is: train on the
+        past, test on the future.
     seed : int
-        Of the split and of the models.
+        Of the random split and of the models.
+    split : Split
+        At random, or by time.
     n_jobs : int
         Folds at the same time, each in a process of its own.
 
@@ -55,9 +61,9 @@ def cross_validate(
     n_ratings = len(data.ratings)
     if n_ratings < n_folds:
         raise DataError(f"{dataset.name} has {n_ratings} ratings, too few for {n_folds} folds.")
-    # Sizes of the parts differ by one at the most.
-    fold_of = np.random.default_rng(seed).permutation(np.arange(n_ratings) % n_folds)
-    tasks = [(algorithm, fold) for algorithm in algorithms for fold in range(n_folds)]
+    fold_of = _folds(data, n_folds, seed, split)
+    folds = range(n_folds) if split is Split.RANDOM else [n_folds - 1]
+    tasks = [(algorithm, fold) for algorithm in algorithms for fold in folds]
 
     def report(done: int) -> None:
         progress(Step(f"evaluating {', '.join(algorithms)}", done, len(tasks), "fold"))
@@ -78,30 +84,44 @@ def cross_validate(
         n_users=len(data.user_ids),
         n_movies=int(np.count_nonzero(data.catalogue.rating_counts)),
         n_ratings=n_ratings,
+        split=split,
         n_folds=n_folds,
         seed=seed,
         results=results,
     )
 
 
+def _folds(data: TrainingData, n_folds: int, seed: int, split: Split) -> NDArray[np.int64]:
+    """Return the fold of each rating; sizes differ by one at the most."""
+    n_ratings = len(data.ratings)
+    if split is Split.RANDOM:
+        return np.random.default_rng(seed).permutation(np.arange(n_ratings) % n_folds)
+    fold_of = np.empty(n_ratings, dtype=np.int64)
+    fold_of[np.argsort(data.timestamps, kind="stable")] = np.arange(n_ratings) * n_folds // n_ratings
+    return fold_of
+
+
 def _evaluate_fold(
     data: TrainingData, is_test: NDArray[np.bool_], algorithm: str, seed: int, progress: Progress
 ) -> FoldResult:
-    train = _part(data, ~is_test)
+    train = part_of(data, ~is_test)
     started = time.perf_counter()
-    model = model_class(algorithm).fit(train, config_class(algorithm)(seed=seed), progress)
+    with PeakMemory() as memory:
+        model = model_class(algorithm).fit(train, config_class(algorithm)(seed=seed), progress)
     fitted = time.perf_counter()
-    estimates = _estimate(model, data, is_test)
+    estimates, ranking = predict(model, data, is_test)
     errors = estimates - data.ratings[is_test]
     return FoldResult(
         rmse=float(np.sqrt(np.mean(errors**2))),
         mae=float(np.mean(np.abs(errors))),
+        **ranking.means(),
         fit_seconds=fitted - started,
         test_seconds=time.perf_counter() - fitted,
+        peak_megabytes=memory.megabytes,
     )
 
 
-def _part(data: TrainingData, chosen: NDArray[np.bool_]) -> TrainingData:
+def part_of(data: TrainingData, chosen: NDArray[np.bool_]) -> TrainingData:
     """Return some of the ratings, with only the users that occur in them."""
     user_places, users = np.unique(data.users[chosen], return_inverse=True)
     return replace(
@@ -114,19 +134,44 @@ def _part(data: TrainingData, chosen: NDArray[np.bool_]) -> TrainingData:
     )
 
 
-def _estimate(model: Model, data: TrainingData, is_test: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Estimate the test ratings, in their order, each from its user's other ratings."""
+def predict(
+    model: Model, data: TrainingData, is_test: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], RankingMetrics]:
+    """Estimate the test ratings, each from its user's other ratings, and rank the catalogue for each user.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted to the other ratings.
+    data : TrainingData
+        All ratings.
+    is_test : ndarray of bool, shape (n_ratings,)
+        Which ones are tested.
+
+    Returns
+    -------
+    estimates : ndarray of float64, shape (n_test,)
+        In the order of the ratings, clipped to the scale.
+    ranking : RankingMetrics
+    """
     estimates = np.empty(int(np.count_nonzero(is_test)))
+    ranking = RankingMetrics(n_movies=len(data.catalogue.movie_ids))
     done = 0
     for users in _user_slices(data):
         test = is_test[users]
         batch = _batch(data, users, ~test)
-        scores = model.clip(model.score(batch))
-        rows = data.users[users][test] - data.users[users.start]
-        part = scores[rows, data.movies[users][test]]
+        scores = model.score(batch)
+        rows = (data.users[users] - data.users[users.start]).astype(np.intp)
+        movies, stars = data.movies[users], data.ratings[users]
+        moments = model.offsets_at(batch, rows[test], data.timestamps[users][test])
+        part = model.clip(scores[rows[test], movies[test]] + moments)
         estimates[done : done + len(part)] = part
         done += len(part)
-    return estimates
+        for row in range(len(batch)):
+            own = slice(*np.searchsorted(rows, [row, row + 1]))
+            liked = test[own] & (stars[own] >= RELEVANT_STARS)
+            ranking.add(scores[row], movies[own][~test[own]], movies[own][liked])
+    return estimates, ranking
 
 
 def _user_slices(data: TrainingData) -> Iterator[slice]:

@@ -1,11 +1,48 @@
 """Figures of an evaluation."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import fmean, pstdev
 from typing import Any
 
-METRICS = ("rmse", "mae", "fit_seconds", "test_seconds")
-"""What is measured on each fold, in the order of the tables."""
+
+class Split(StrEnum):
+    """How ratings are split into training and test parts."""
+
+    RANDOM = "random"
+    TEMPORAL = "temporal"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something that is measured on each fold.
+
+    Attributes
+    ----------
+    name : str
+        Field of :class:`FoldResult`, and name in JSON.
+    label : str
+        In tables.
+    digits : int
+        After the point, in tables.
+    """
+
+    name: str
+    label: str
+    digits: int
+
+
+METRICS = (
+    Metric("rmse", "RMSE (testset)", 4),
+    Metric("mae", "MAE (testset)", 4),
+    Metric("ndcg_at_10", "NDCG@10", 4),
+    Metric("ndcg_at_100", "NDCG@100", 4),
+    Metric("recall_at_20", "Recall@20", 4),
+    Metric("coverage", "Coverage@10", 4),
+    Metric("fit_seconds", "Fit time", 2),
+    Metric("test_seconds", "Test time", 2),
+    Metric("peak_megabytes", "Peak MB (fit)", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -16,14 +53,23 @@ class FoldResult:
     ----------
     rmse, mae : float
         Errors of the test ratings' estimates, clipped to the scale, in stars.
+    ndcg_at_10, ndcg_at_100, recall_at_20, coverage : float
+        See :mod:`worker.evaluation.ranking_metrics`.
     fit_seconds, test_seconds : float
         Wall time.
+    peak_megabytes : float
+        Most memory that the fit added to what the process had; 0 where the system does not tell.
     """
 
     rmse: float
     mae: float
+    ndcg_at_10: float
+    ndcg_at_100: float
+    recall_at_20: float
+    coverage: float
     fit_seconds: float
     test_seconds: float
+    peak_megabytes: float
 
 
 @dataclass(frozen=True)
@@ -36,16 +82,19 @@ class Evaluation:
         Name.
     n_users, n_movies, n_ratings : int
         Rated ones.
+    split : Split
+        How the folds were made.
     n_folds, seed : int
         Of the split.
     results : dict of str to list of FoldResult
-        By algorithm, a result each fold.
+        By algorithm, a result each fold; a temporal split has one.
     """
 
     dataset: str
     n_users: int
     n_movies: int
     n_ratings: int
+    split: Split
     n_folds: int
     seed: int
     results: dict[str, list[FoldResult]]
@@ -61,12 +110,13 @@ class Evaluation:
             "n_users": self.n_users,
             "n_movies": self.n_movies,
             "n_ratings": self.n_ratings,
+            "split": self.split.value,
             "folds": self.n_folds,
             "seed": self.seed,
             "results": [
                 {
                     "algorithm": algorithm,
-                    **{metric: summary(self.values(algorithm, metric)) for metric in METRICS},
+                    **{metric.name: summary(self.values(algorithm, metric.name)) for metric in METRICS},
                 }
                 for algorithm in self.results
             ],

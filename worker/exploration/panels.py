@@ -28,7 +28,7 @@ def page(title: str, subtitle: str) -> Figure:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.set(rect=(0.012, 0.012, 0.976, 0.908), h_pad=0.12, w_pad=0.14)  # type: ignore[call-arg]
-    figure.text(0.02, 0.966, plain(title, 80), size=20, weight="bold", color=INK, parse_math=False)
+    figure.text(0.02, 0.966, plain(title, 60), size=20, weight="bold", color=INK, parse_math=False)
     figure.text(0.02, 0.940, subtitle, size=12, color=MUTED)
     return figure
 

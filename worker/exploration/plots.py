@@ -11,7 +11,6 @@ from shared.datasets.model import Dataset
 from worker.exploration.movie_statistics import MovieStatistics
 from worker.exploration.panels import (
     BLUE,
-    GRID,
     INK,
     MUTED,
     ORANGE,
@@ -24,6 +23,7 @@ from worker.exploration.panels import (
     thousands,
 )
 from worker.exploration.rating_statistics import RatingStatistics
+from worker.exploration.text import counted
 
 MAX_GENRES = 20
 """Genres on a plot, the most frequent ones."""
@@ -37,7 +37,7 @@ def plot_movies(dataset: Dataset, statistics: MovieStatistics) -> Figure:
     span = f", {years.min:.0f} to {years.max:.0f}" if years is not None else ""
     figure = page(
         f"{dataset.name}: movies",
-        f"{statistics.n_movies:,} movies{span}, {len(statistics.genres):,} genres;"
+        f"{counted(statistics.n_movies, 'movie')}{span}, {counted(len(statistics.genres), 'genre')};"
         f" without a year: {statistics.n_without_year:,}, without genres: {statistics.n_without_genres:,}",
     )
     grid = figure.add_gridspec(2, 2, height_ratios=[1, 1.65], width_ratios=[1, 1.35])
@@ -52,8 +52,8 @@ def plot_ratings(dataset: Dataset, statistics: RatingStatistics) -> Figure:
     """Draw the ratings, the mean scores of movies against their votes, and votes per user and movie."""
     figure = page(
         f"{dataset.name}: ratings",
-        f"{statistics.n_ratings:,} ratings of {statistics.n_rated_movies:,} movies"
-        f" by {statistics.n_users:,} users",
+        f"{counted(statistics.n_ratings, 'rating')} of {counted(statistics.n_rated_movies, 'movie')}"
+        f" by {counted(statistics.n_users, 'user')}",
     )
     grid = figure.add_gridspec(2, 2)
     _ratings(figure.add_subplot(grid[0, 0]), statistics)
@@ -70,11 +70,12 @@ def _genres_per_movie(axes: Axes, statistics: MovieStatistics) -> None:
     if len(genres) <= 12:
         axes.bar_label(bars, [f"{count:,}" for count in movies], padding=2, size=9, color=MUTED)
     axes.set_xlim(genres[0] - 0.6, genres[-1] + 0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.margins(y=0.12)
     thousands(axes, "y")
     summary = statistics.genres_per_movie
-    _note(axes, f"mean {summary.mean:.2f}\nmedian {summary.median:g}\nstd {summary.std:.2f}", right=True)
+    _note(axes, f"mean {summary.mean:.2f}", f"median {summary.median:g}", f"std {summary.std:.2f}")
 
 
 def _movies_per_year(axes: Axes, statistics: MovieStatistics) -> None:
@@ -85,11 +86,12 @@ def _movies_per_year(axes: Axes, statistics: MovieStatistics) -> None:
     years, movies = np.array(statistics.movies_by_year).T
     axes.bar(years, movies, width=0.9, color=TEAL, linewidth=0)
     axes.set_xlim(years[0] - 1, years[-1] + 1)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.margins(y=0.12)
     thousands(axes, "y")
     summary = statistics.years
-    _note(axes, f"mean {summary.mean:.0f}\nmedian {summary.median:.10g}\nstd {summary.std:.1f}")
+    _note(axes, f"mean {summary.mean:.1f}", f"median {summary.median:.10g}", f"std {summary.std:.1f}")
 
 
 def _genre_counts(axes: Axes, statistics: MovieStatistics) -> None:
@@ -107,7 +109,7 @@ def _genre_counts(axes: Axes, statistics: MovieStatistics) -> None:
     axes.set_yticks(np.arange(len(shown)), [plain(name) for name in shown], parse_math=False, color=INK)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, max(counts) * 1.22)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     thousands(axes, "x")
 
 
@@ -151,7 +153,7 @@ def _ratings(axes: Axes, statistics: RatingStatistics) -> None:
     else:
         axes.set_xticks(np.arange(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
     summary = statistics.ratings
-    _note(axes, f"mean {summary.mean:.2f}\nmedian {summary.median:g}\nstd {summary.std:.2f}")
+    _note(axes, f"mean {summary.mean:.2f}", f"median {summary.median:g}", f"std {summary.std:.2f}")
 
 
 def _scores(axes: Axes, statistics: RatingStatistics) -> None:
@@ -198,7 +200,7 @@ def _votes(axes: Axes, votes: NDArray[np.int64], who: str, color: str) -> None:
     logarithmic(axes, "x", float(values[0]), float(values[-1]))
     logarithmic(axes, "y", 1, float(counts[0]))
     median, mean = float(np.median(votes)), float(votes.mean())
-    _note(axes, f"median {median:,.10g}\nmean {mean:,.1f}\nmost {values[-1]:,}", right=True)
+    _note(axes, f"mean {mean:,.2f}", f"median {median:,.10g}", f"most {values[-1]:,}")
     axes.axvline(median, color=ORANGE, linewidth=1.4, linestyle=(0, (4, 3)))
     _beside(axes, median, "median", ORANGE)
 
@@ -218,20 +220,9 @@ def _beside(axes: Axes, x: float, text: str, color: str) -> None:
     )
 
 
-def _note(axes: Axes, text: str, right: bool = False) -> None:
-    """Write a few figures into an upper corner."""
-    axes.text(
-        0.98 if right else 0.02,
-        0.96,
-        text,
-        transform=axes.transAxes,
-        ha="right" if right else "left",
-        va="top",
-        size=11,
-        linespacing=1.5,
-        color=INK,
-        bbox={"facecolor": "white", "edgecolor": GRID, "boxstyle": "round,pad=0.5"},
-    )
+def _note(axes: Axes, *figures: str) -> None:
+    """Write a few figures to the right of the title, where no data can be."""
+    axes.set_title(" · ".join(figures), loc="right", size=10.5, color=MUTED, pad=12)
 
 
 def _empty(axes: Axes, reason: str) -> None:

@@ -107,7 +107,7 @@ class RatingStatistics:
 def minimum_votes(movie_votes: NDArray[np.int64], n_users: int) -> int:
     """Choose how many votes a movie needs before its mean is ranked.
 
-    :data:`MIN_VOTES`, or one for each :data:`MIN_VOTES_USERS` users if that is more (138 in ML-20M). Where
+    :data:`MIN_VOTES`, or one for each :data:`MIN_VOTES_USERS` users if that is more (139 in ML-20M). Where
     the best and the worst would then overlap or be missing, in a small data set, it is what the 20th most
     voted movie has, so that there is always something to rank.
 

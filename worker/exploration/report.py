@@ -14,7 +14,7 @@ from worker.exploration.rating_statistics import (
     UserVotes,
 )
 from worker.exploration.summaries import Summary
-from worker.exploration.text import GAP, Column, distribution, heading, more, table
+from worker.exploration.text import GAP, Column, counted, distribution, heading, more, table
 
 MAX_GENRES = 40
 MAX_PAIRS = 30
@@ -144,7 +144,13 @@ def _sizes(dataset: Dataset) -> list[str]:
         (report.n_repaired_titles, "titles that were not UTF-8, read as Windows-1252"),
     ]
     return [
-        f"{len(dataset.movies):,} movies, {len(dataset.ratings):,} ratings, {len(dataset.tags):,} tags",
+        ", ".join(
+            [
+                counted(len(dataset.movies), "movie"),
+                counted(len(dataset.ratings), "rating"),
+                counted(len(dataset.tags), "tag"),
+            ]
+        ),
         *(f"{count:,} {what}" for count, what in notes if count),
     ]
 
@@ -185,7 +191,7 @@ def _years(statistics: MovieStatistics) -> list[str]:
 
 
 def _pairs(statistics: MovieStatistics) -> list[str]:
-    title = heading(f"Genres that occur together ({len(statistics.genre_pairs):,} pairs)")
+    title = heading(f"Genres that occur together ({counted(len(statistics.genre_pairs), 'pair')})")
     if not statistics.genre_pairs:
         return [*title, f"{GAP}No movie lists two genres."]
     shown = statistics.genre_pairs[:MAX_PAIRS]
@@ -271,9 +277,8 @@ def _best_naive(statistics: RatingStatistics) -> list[str]:
 
 
 def _best(statistics: RatingStatistics) -> list[str]:
-    votes = "1 vote" if statistics.min_votes == 1 else f"{statistics.min_votes:,} votes"
     return [
-        *heading(f"Best and worst movies with at least {votes}"),
+        *heading(f"Best and worst movies with at least {counted(statistics.min_votes, 'vote')}"),
         f"{GAP}Movies that have them: {statistics.n_eligible:,} of {statistics.n_rated_movies:,}.",
         f"{GAP}The minimum is {MIN_VOTES} votes, or one for each {MIN_VOTES_USERS:,} users if that is more;"
         " where fewer than",

@@ -38,6 +38,11 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(printable, width - 1).rstrip() + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 movie``, ``9,125 movies``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def bar(value: float, largest: float, width: int) -> str:
     """Draw a bar in eighths of a cell.
 

@@ -190,6 +190,29 @@ class Model(ABC):
             the scale still have an order.
         """
 
+    def offsets_at(
+        self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return what to add to scores of users at given moments, e.g. for their mood of that day.
+
+        :meth:`score` is for now, when nothing is known of the mood. An offset is the same for all movies, so
+        it never changes an order.
+
+        Parameters
+        ----------
+        batch : RatingsBatch
+        rows : ndarray of intp, shape (n,)
+            Users, as rows of the batch.
+        timestamps : ndarray of int64, shape (n,)
+            Seconds since 1970, UTC.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            Stars; 0 in a model that knows no time.
+        """
+        return np.zeros(len(rows), dtype=np.float32)
+
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return what :meth:`from_arrays` needs, by name; no object arrays."""

@@ -44,6 +44,8 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Get, make and import MovieLens data.")
 explore_app = typer.Typer(no_args_is_help=True, help="See what is in the data: text and plots in results/.")
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure: tables of ratios, in results/.")
+app.add_typer(bench_app, name="bench")
 app.add_typer(explore_app, name="explore")
 
 Data = Annotated[
@@ -259,6 +261,34 @@ def explore_ratings(data: Data = None, skip_bad_rows: SkipBadRows = False) -> No
     from worker.exploration import explore_ratings as explore
 
     _explore(explore, data, skip_bad_rows)
+
+
+@bench_app.command("training")
+def bench_training(
+    ratings: Annotated[
+        list[int] | None,
+        typer.Option(min=1000, help="Sizes; may be given several times.", show_default="100k, 1M, 5M, 20M"),
+    ] = None,
+    algorithm: Algorithm = None,
+    surprise_epochs: Annotated[
+        int, typer.Option(min=0, max=20, help="Epochs of Surprise's SVD that are really run; 0: none.")
+    ] = 1,
+) -> None:
+    """Train on generated data of ML-20M's shape, beside scikit-surprise, and compare."""
+    from benchmarks.training import run
+
+    _require_algorithm(algorithm)
+    settings = load(Settings)
+    with show_progress() as progress:
+        table = run(
+            ratings or [100_000, 1_000_000, 5_000_000, 20_000_000],
+            algorithm=algorithm or DEFAULT_ALGORITHM,
+            surprise_epochs=surprise_epochs,
+            directory=settings.data_dir / "bench",
+            results=settings.results_dir,
+            progress=progress,
+        )
+    output.print(table, markup=False)
 
 
 def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, skip_bad_rows: bool) -> None:

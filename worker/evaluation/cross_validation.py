@@ -142,7 +142,7 @@ def predict(
     Parameters
     ----------
     model : Model
-        Fitted to the other ratings.
+        Fitted to the other ratings, with the same movies in any order.
     data : TrainingData
         All ratings.
     is_test : ndarray of bool, shape (n_ratings,)
@@ -154,6 +154,7 @@ def predict(
         In the order of the ratings, clipped to the scale.
     ranking : RankingMetrics
     """
+    columns = model.columns(data.catalogue.movie_ids)
     estimates = np.empty(int(np.count_nonzero(is_test)))
     ranking = RankingMetrics(n_movies=len(data.catalogue.movie_ids))
     done = 0
@@ -162,7 +163,7 @@ def predict(
         batch = _batch(data, users, ~test)
         scores = model.score(batch)
         rows = (data.users[users] - data.users[users.start]).astype(np.intp)
-        movies, stars = data.movies[users], data.ratings[users]
+        movies, stars = columns[data.movies[users]], data.ratings[users]
         moments = model.offsets_at(batch, rows[test], data.timestamps[users][test])
         part = model.clip(scores[rows[test], movies[test]] + moments)
         estimates[done : done + len(part)] = part

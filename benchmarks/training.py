@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from shared.algorithms import config_class
 from shared.artifacts import ArtifactStore
@@ -29,6 +30,7 @@ from shared.datasets.formats import read_dataset
 from shared.datasets.generate import SUMMARY_FILE, generate
 from shared.progress import Progress, Step
 from worker.evaluation.cross_validation import part_of, predict
+from worker.models.base import Model, RatingsBatch, TrainingData, ratings_batch
 from worker.serving import LoadedModel
 from worker.training import train, training_data
 
@@ -62,6 +64,10 @@ class TrainingFigures:
         Of the whole training process.
     artifact_megabytes : float
         On disk.
+    load_seconds : float
+        Checking, mapping and a first user's scores.
+    single_milliseconds, batch_milliseconds : float
+        Scores of one user over all movies: alone, and a user's share in a batch of 64; medians, one thread.
     surprise_trainset_seconds, surprise_epoch_seconds, surprise_seconds : float or None
         Building the trainset, one epoch, and both for 20 epochs; None if it was left out.
     surprise_peak_megabytes : float or None
@@ -78,6 +84,9 @@ class TrainingFigures:
     noise_floor: float
     peak_megabytes: float
     artifact_megabytes: float
+    load_seconds: float
+    single_milliseconds: float
+    batch_milliseconds: float
     surprise_trainset_seconds: float | None
     surprise_epoch_seconds: float | None
     surprise_seconds: float | None
@@ -137,6 +146,9 @@ def render(figures: Sequence[TrainingFigures], algorithm: str, surprise_epochs: 
         ("  noise floor", lambda f: f"{f.noise_floor:.4f}"),
         ("peak memory (MB)", lambda f: f"{f.peak_megabytes:,.0f}"),
         ("version on disk (MB)", lambda f: f"{f.artifact_megabytes:.1f}"),
+        ("load to first scores (s)", lambda f: f"{f.load_seconds:.2f}"),
+        ("a user's scores, alone (ms)", lambda f: f"{f.single_milliseconds:.2f}"),
+        ("a user's scores, of 64 (ms)", lambda f: f"{f.batch_milliseconds:.3f}"),
     ]
     if surprise_epochs:
         rows += [
@@ -178,7 +190,7 @@ def _measure(
     progress(Step(f"training {algorithm} on {size:,} ratings", 0))
     ours = _alone(_train, directory, algorithm)
     progress(Step(f"testing {algorithm} on {size:,} ratings", 0))
-    rmse = _alone(_test, directory)["rmse"]
+    tested = _alone(_test, directory)
     surprise: dict[str, float] = {}
     if surprise_epochs:
         progress(Step(f"Surprise on {size:,} ratings", 0))
@@ -186,7 +198,7 @@ def _measure(
     epoch, trainset = surprise.get("epoch_seconds"), surprise.get("trainset_seconds")
     return TrainingFigures(
         **ours,  # type: ignore[arg-type]
-        rmse=rmse,
+        **tested,  # type: ignore[arg-type]
         noise_floor=json.loads((directory / "files" / SUMMARY_FILE).read_text())["noise_floor"],
         surprise_trainset_seconds=trainset,
         surprise_epoch_seconds=epoch,
@@ -255,13 +267,48 @@ def _test(directory: Path) -> dict[str, float]:
     store = ArtifactStore(directory / "model")
     version = store.current_version()
     assert version is not None
+    threadpool_limits(1)  # as in a serving worker
+    started = time.perf_counter()
     model = LoadedModel.load(store, version).model
+    model.score(_users(data, [0]))
+    load_seconds = time.perf_counter() - started
+    figures = {
+        "load_seconds": load_seconds,
+        "single_milliseconds": _median_milliseconds(model, [_users(data, [user]) for user in range(30)]),
+        "batch_milliseconds": _median_milliseconds(
+            model, [_users(data, list(range(start, start + 64))) for start in range(0, 64 * 10, 64)]
+        )
+        / 64,
+    }
     is_test = _is_held_out(len(data.ratings))
     some = np.random.default_rng(1).permutation(len(data.user_ids))[:_TESTED_USERS]
     of_these = np.isin(data.users, some)
     data, is_test = part_of(data, of_these), is_test[of_these]
     errors = predict(model, data, is_test)[0] - data.ratings[is_test]
-    return {"rmse": float(np.sqrt(np.mean(errors**2)))}
+    return figures | {"rmse": float(np.sqrt(np.mean(errors**2)))}
+
+
+def _users(data: TrainingData, users: list[int]) -> RatingsBatch:
+    """Return the batch of some users, as a worker would read it."""
+    users = [user % len(data.user_ids) for user in users]
+    spans = [np.searchsorted(data.users, [user, user + 1]).tolist() for user in users]
+    rows = [
+        (int(data.user_ids[user]), int(movie_id), float(rating), 0)
+        for user, (start, stop) in zip(users, spans, strict=True)
+        for movie_id, rating in zip(
+            data.catalogue.movie_ids[data.movies[start:stop]], data.ratings[start:stop], strict=True
+        )
+    ]
+    return ratings_batch([int(data.user_ids[user]) for user in users], rows)
+
+
+def _median_milliseconds(model: Model, batches: list[RatingsBatch]) -> float:
+    times = []
+    for batch in batches:
+        started = time.perf_counter()
+        model.score(batch)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1000
 
 
 def _surprise(directory: Path, epochs: int) -> dict[str, float]:

@@ -291,6 +291,20 @@ def bench_training(
     output.print(table, markup=False)
 
 
+@bench_app.command("memory")
+def bench_memory(
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Serving workers.")] = 3,
+) -> None:
+    """Show what one more serving worker costs, on the current model."""
+    from benchmarks.memory import run
+
+    settings = load(Settings)
+    table = run(settings, workers)
+    settings.results_dir.mkdir(parents=True, exist_ok=True)
+    (settings.results_dir / "bench_memory.txt").write_text(table)
+    output.print(table, markup=False)
+
+
 def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, skip_bad_rows: bool) -> None:
     from cli.datasets import load_dataset
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from pydantic import BeforeValidator
 
-MIN_ID, MAX_ID = 1, 2**31 - 1
+from shared.contract import MAX_ID, MIN_ID
 
 _CANONICAL_ID = re.compile(r"[0-9]{1,10}")
 

@@ -7,6 +7,9 @@ A worker promises: for each id of a job it writes a :class:`~shared.ranking.Rank
 from dataclasses import dataclass
 from enum import StrEnum
 
+MIN_ID, MAX_ID = 1, 2**31 - 1
+"""Range of user and movie ids: what fits a PostgreSQL INTEGER and an ``int32`` array."""
+
 
 class QueueName(StrEnum):
     """The queues; a worker process listens to exactly one."""

@@ -94,6 +94,12 @@ def user_exists(connection: Connection, user_id: int) -> bool:
     return connection.execute(query).first() is not None
 
 
+def some_users(connection: Connection, n: int) -> list[int]:
+    """Return the first users by id, at most ``n``."""
+    query = select(ratings.c.user_id).distinct().order_by(ratings.c.user_id).limit(n)
+    return list(connection.execute(query).scalars())
+
+
 def rated_movies(connection: Connection, user_id: int) -> list[RatedMovie]:
     """Return what a user rated, best first, then by id; empty for an unknown user."""
     user_tags: dict[int, list[str]] = {}

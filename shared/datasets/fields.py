@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from shared.datasets.model import MAX_ID, MIN_ID
+from shared.contract import MAX_ID, MIN_ID
 from shared.errors import BadRow, BadRowsError
 
 MIN_RATING, MAX_RATING = 0.5, 5.0

@@ -8,9 +8,6 @@ from shared.errors import BadRow
 
 NO_GENRES = "(no genres listed)"
 
-MIN_ID, MAX_ID = 1, 2**31 - 1
-"""Range of user and movie ids: what fits a PostgreSQL INTEGER and an ``int32`` array."""
-
 
 @dataclass
 class ReadReport:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from shared.contract import MAX_ID, MIN_ID
 from shared.datasets.fields import (
     MAX_RATING,
     MAX_TIMESTAMP,
@@ -28,7 +29,6 @@ from shared.datasets.fields import (
     timestamp_value,
 )
 from shared.datasets.headers import header_columns, not_csv
-from shared.datasets.model import MAX_ID, MIN_ID
 from shared.progress import Progress, Step
 
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")

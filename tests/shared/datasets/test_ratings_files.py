@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.contract import MAX_ID
 from shared.datasets import ratings_files
 from shared.datasets.fields import MAX_TIMESTAMP, BadRows
 from shared.datasets.formats import read_dataset
-from shared.datasets.model import MAX_ID
 from shared.datasets.ratings_files import RatingFormat, parse_block, parse_lines, read_ratings
 from shared.progress import silent
 

@@ -284,7 +284,7 @@ def _test(directory: Path) -> dict[str, float]:
     some = np.random.default_rng(1).permutation(len(data.user_ids))[:_TESTED_USERS]
     of_these = np.isin(data.users, some)
     data, is_test = part_of(data, of_these), is_test[of_these]
-    errors = predict(model, data, is_test)[0] - data.ratings[is_test]
+    errors = predict(model, data, is_test).estimates - data.ratings[is_test]
     return figures | {"rmse": float(np.sqrt(np.mean(errors**2)))}
 
 

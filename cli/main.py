@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.console import output, show_progress, status
-from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM
+from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
 from shared.contract import QueueName
 from shared.errors import ConfigurationError, MovierecError
 from shared.logs import configure_logging
@@ -128,14 +128,25 @@ def worker(
 
 @app.command(rich_help_panel="Models")
 def train(
-    data: Data = None, algorithm: Algorithm = None, skip_bad_rows: SkipBadRows = False, seed: Seed = 0
+    data: Data = None,
+    algorithm: Algorithm = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the algorithm; see docs/models.md."),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Fit no longer than this; bayes only."),
+    ] = None,
+    seed: Seed = 0,
+    skip_bad_rows: SkipBadRows = False,
 ) -> None:
     """Train a model on what the database holds and publish it; workers that run take it over.
 
-    With --data, that data set is imported first if the database holds another one.
+    With --data, that data set is imported first if the database holds another one. Ctrl-C leaves the model
+    that is served in place.
     """
     from cli.reports import print_import, print_model
-    from shared.algorithms import config_class
     from shared.artifacts import ArtifactStore
     from shared.database.engine import open_database
     from shared.datasets.importing import import_dataset
@@ -143,7 +154,10 @@ def train(
 
     _require_algorithm(algorithm)
     settings = load(WorkerSettings)
-    config = config_class(algorithm or DEFAULT_ALGORITHM)(seed=seed)
+    given = dict(_split_parameter(text) for text in parameter or []) | {"seed": seed}
+    if max_seconds is not None:
+        given["max_seconds"] = max_seconds
+    config = parse_config(algorithm or DEFAULT_ALGORITHM, given)
     engine = open_database(settings.database)
     with show_progress() as progress:
         if data is not None:
@@ -315,6 +329,13 @@ def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, 
     output.print(next(path for path in paths if path.suffix == ".txt").read_text(), markup=False)
     for path in paths:
         status.print(f"wrote {path}", markup=False)
+
+
+def _split_parameter(text: str) -> tuple[str, object]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise ConfigurationError(f"A parameter looks like NAME=VALUE, not {text!r}.")
+    return name, value
 
 
 def _require_algorithm(algorithm: str | None) -> None:

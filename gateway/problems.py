@@ -238,7 +238,7 @@ def install(app: FastAPI) -> None:
         if request.method == "POST" and "json" not in kind:
             detail = f"Send JSON with the header 'Content-Type: application/json' (given: {kind[:80]!r})."
             return InvalidRequest(detail).response()
-        return InvalidRequest(describe(error.errors())).response()
+        return InvalidRequest(_describe(error.errors())).response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -266,7 +266,7 @@ def install(app: FastAPI) -> None:
         return InternalError("That was our mistake; the log tells more under this request's id.").response()
 
 
-def describe(errors: Any) -> str:
+def _describe(errors: Any) -> str:
     """Put pydantic's errors into one sentence each, with the value that was sent."""
     sentences = []
     for error in errors:

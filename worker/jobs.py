@@ -13,7 +13,7 @@ import structlog
 from rq import get_current_job
 
 from shared import keys
-from shared.algorithms import config_class
+from shared.algorithms import parse_config
 from shared.artifacts import ArtifactStore
 from shared.contract import Kind, News, Outcome
 from shared.database.engine import open_database
@@ -114,7 +114,7 @@ def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
     settings = load(WorkerSettings)
     try:
-        config = config_class(algorithm).model_validate(parameters)
+        config = parse_config(algorithm, parameters)
         manifest = train_and_publish(
             open_database(settings.database),
             ArtifactStore(settings.models),

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.problems import (
     BodyTooLarge,
@@ -14,14 +14,13 @@ from gateway.problems import (
     TrainingRuns,
     Unauthorized,
     WritingDisabled,
-    describe,
     documented,
 )
 from gateway.responses import json_answer
 from gateway.security import require_admin
 from gateway.state import State, state_of
 from gateway.trainings import start_training
-from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class
+from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
 from shared.artifacts import Manifest
 from shared.errors import ArtifactError, ConfigurationError
 
@@ -121,11 +120,9 @@ def current_model(request: Request, state: Annotated[State, Depends(state_of)]) 
 def train(body: TrainingRequest, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
     """Train on what the database holds now. When it is done, workers take the new model over."""
     try:
-        config = config_class(body.algorithm).model_validate(body.parameters)
+        config = parse_config(body.algorithm, body.parameters)
     except ConfigurationError as error:
         raise InvalidRequest(str(error)) from None
-    except ValidationError as error:
-        raise InvalidRequest(describe(error.errors())) from None
     job_id = start_training(
         state.jobs,
         body.algorithm,

@@ -44,7 +44,7 @@ def test_estimates_on_a_fold_are_those_of_surprise(dataset: Dataset) -> None:
         reference.predict(user, movie).est
         for user, movie in zip(data.users[is_test].tolist(), data.movies[is_test].tolist(), strict=True)
     ]
-    np.testing.assert_allclose(predict(model, data, is_test)[0], expected, atol=1e-9)
+    np.testing.assert_allclose(predict(model, data, is_test).estimates, expected, atol=1e-9)
 
 
 def test_every_rating_is_tested_once_and_twice_gives_the_same(dataset: Dataset) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
@@ -109,12 +109,14 @@ def _evaluate_fold(
     with PeakMemory() as memory:
         model = model_class(algorithm).fit(train, config_class(algorithm)(seed=seed), progress)
     fitted = time.perf_counter()
-    estimates, ranking = predict(model, data, is_test)
-    errors = estimates - data.ratings[is_test]
+    prediction = predict(model, data, is_test)
+    errors = prediction.estimates - data.ratings[is_test]
+    errors_day_known = prediction.estimates_day_known - data.ratings[is_test]
     return FoldResult(
         rmse=float(np.sqrt(np.mean(errors**2))),
+        rmse_day_known=float(np.sqrt(np.mean(errors_day_known**2))),
         mae=float(np.mean(np.abs(errors))),
-        **ranking.means(),
+        **prediction.ranking.means(),
         fit_seconds=fitted - started,
         test_seconds=time.perf_counter() - fitted,
         peak_megabytes=memory.megabytes,
@@ -134,9 +136,24 @@ def part_of(data: TrainingData, chosen: NDArray[np.bool_]) -> TrainingData:
     )
 
 
-def predict(
-    model: Model, data: TrainingData, is_test: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], RankingMetrics]:
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of test ratings.
+
+    Attributes
+    ----------
+    estimates, estimates_day_known : ndarray of float64, shape (n_test,)
+        In the order of the ratings, clipped to the scale; for now, and for the day of each rating.
+    ranking : RankingMetrics
+        Of every user who has test ratings.
+    """
+
+    estimates: NDArray[np.float64]
+    estimates_day_known: NDArray[np.float64]
+    ranking: RankingMetrics
+
+
+def predict(model: Model, data: TrainingData, is_test: NDArray[np.bool_]) -> Prediction:
     """Estimate the test ratings, each from its user's other ratings, and rank the catalogue for each user.
 
     Parameters
@@ -147,15 +164,9 @@ def predict(
         All ratings.
     is_test : ndarray of bool, shape (n_ratings,)
         Which ones are tested.
-
-    Returns
-    -------
-    estimates : ndarray of float64, shape (n_test,)
-        In the order of the ratings, clipped to the scale.
-    ranking : RankingMetrics
     """
     columns = model.columns(data.catalogue.movie_ids)
-    estimates = np.empty(int(np.count_nonzero(is_test)))
+    estimates = np.empty((2, int(np.count_nonzero(is_test))))
     ranking = RankingMetrics(n_movies=len(data.catalogue.movie_ids))
     done = 0
     for users in _user_slices(data):
@@ -165,14 +176,14 @@ def predict(
         rows = (data.users[users] - data.users[users.start]).astype(np.intp)
         movies, stars = columns[data.movies[users]], data.ratings[users]
         moments = model.offsets_at(batch, rows[test], data.timestamps[users][test])
-        part = model.clip(scores[rows[test], movies[test]] + moments)
-        estimates[done : done + len(part)] = part
+        part = scores[rows[test], movies[test]]
+        estimates[:, done : done + len(part)] = model.clip(np.stack([part, part + moments]))
         done += len(part)
         for row in range(len(batch)):
             own = slice(*np.searchsorted(rows, [row, row + 1]))
             liked = test[own] & (stars[own] >= RELEVANT_STARS)
             ranking.add(scores[row], movies[own][~test[own]], movies[own][liked])
-    return estimates, ranking
+    return Prediction(estimates[0], estimates[1], ranking)
 
 
 def _user_slices(data: TrainingData) -> Iterator[slice]:

@@ -34,6 +34,7 @@ class Metric:
 
 METRICS = (
     Metric("rmse", "RMSE (testset)", 4),
+    Metric("rmse_day_known", "RMSE, day known", 4),
     Metric("mae", "MAE (testset)", 4),
     Metric("ndcg_at_10", "NDCG@10", 4),
     Metric("ndcg_at_100", "NDCG@100", 4),
@@ -52,7 +53,9 @@ class FoldResult:
     Attributes
     ----------
     rmse, mae : float
-        Errors of the test ratings' estimates, clipped to the scale, in stars.
+        Errors of the test ratings' estimates, clipped to the scale, in stars, as a worker estimates: for now.
+    rmse_day_known : float
+        The same with what a model knows of the user's mood on the day of the test rating.
     ndcg_at_10, ndcg_at_100, recall_at_20, coverage : float
         See :mod:`worker.evaluation.ranking_metrics`.
     fit_seconds, test_seconds : float
@@ -62,6 +65,7 @@ class FoldResult:
     """
 
     rmse: float
+    rmse_day_known: float
     mae: float
     ndcg_at_10: float
     ndcg_at_100: float

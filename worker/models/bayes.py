@@ -19,65 +19,13 @@ from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from shared.algorithms import AlgorithmConfig
+from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
 from worker.models import bayes_posterior as posterior
 from worker.models import bayes_sessions
 from worker.models.base import Model, RatingsBatch, TrainingData
 from worker.models.bayes_posterior import MovieSamples, Ratings, Users
-
-
-class BayesConfig(AlgorithmConfig):
-    """Parameters of the Bayesian model."""
-
-    algorithm = "bayes"
-    title = "Bayes"
-
-    n_factors: int = Field(default=16, ge=1, le=128, description="Factors of each user and movie.")
-    n_sweeps: int | None = Field(
-        default=None,
-        ge=2,
-        le=10_000,
-        description="Draws of everything; by default 200, from 5 million ratings on fewer.",
-    )
-    burn_in: int | None = Field(
-        default=None, ge=1, le=10_000, description="Sweeps before the first kept sample; by default a third."
-    )
-    n_samples: int = Field(default=12, ge=1, le=256, description="Samples of the movie side that are kept.")
-    noise_shape: float = Field(
-        default=15.0, gt=0, le=1000, description="Shape of the gamma prior of users' noise precisions."
-    )
-    movie_features: bool = Field(
-        default=True, description="Prior means of movies from genres, year and number of ratings."
-    )
-    rated_rank: int = Field(
-        default=64,
-        ge=0,
-        le=512,
-        description="Dimensions of the implicit signal of what a user rated; 0: none.",
-    )
-    holdout: float = Field(
-        default=0.005,
-        ge=0,
-        le=0.2,
-        description="Part of the ratings that only measures progress, 20,000 at most.",
-    )
-    tolerance: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.1,
-        description="End burn-in when ten sweeps lower the held-out RMSE by less than this part; 0: never.",
-    )
-    max_seconds: float | None = Field(
-        default=None,
-        gt=0,
-        description="Plan as many sweeps as fit in this time; the result then depends on it.",
-    )
-    threads: int | None = Field(
-        default=None, ge=1, description="Threads of the sampler; the result is the same for any number."
-    )
 
 
 class BayesModel(Model):
@@ -134,7 +82,7 @@ class BayesModel(Model):
             columns = np.arange(len(self.movie_ids))
         return posterior.deviations(self.samples, self._users(batch), columns)
 
-    def session_offsets(
+    def offsets_at(
         self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return what to add to scores of users at given times.
@@ -201,6 +149,7 @@ class BayesModel(Model):
             "means": s.means,
             "weights": s.weights,
             "precisions": s.precisions,
+            "movie_noise": s.movie_noise,
             "basis": s.basis,
         }
 
@@ -224,6 +173,7 @@ class BayesModel(Model):
             precisions=cast(NDArray[np.float64], arrays["precisions"]),
             noise_shape=noise_shape,
             noise_rate=noise_rate,
+            movie_noise=cast(NDArray[np.float32], arrays["movie_noise"]),
             session_prior=session_prior,
             basis=cast(NDArray[np.floating], arrays["basis"]),
         )
@@ -233,6 +183,7 @@ class BayesModel(Model):
             or n_movies != len(movie_ids)
             or samples.basis.shape != (n_movies, samples.weights.shape[1] - 1)
             or samples.weights.shape[::2] != (n_samples, d)
+            or samples.movie_noise.shape != (n_movies,)
             or samples.precisions.shape != (n_samples, d)
         ):
             raise ValueError("the arrays of the model do not fit each other")

@@ -104,9 +104,11 @@ class Side:
     design : ndarray of float32, shape (n_rows, n_factors + 2)
         The draw as the other side's kernel wants it.
     noise : ndarray of float32, shape (n_rows,)
-        Noise precisions; of the movies they stay 1.
+        Noise precisions. A rating's is the product of its user's and its movie's; those of movies average 1.
+    noise_shape, noise_rate : float
+        Their gamma prior; with shape 0 they stay as they are.
     squares : ndarray of float64, shape (n_rows,)
-        Sums of squared residuals.
+        Sums of squared residuals, weighted by the other side's precisions.
     """
 
     def __init__(
@@ -207,10 +209,16 @@ class Chain:
     ----------
     users, movies : Side
     user_features, movie_features : Features
-    noise_shape : float
-        Shape of the gamma prior of users' noise precisions; its rate is drawn.
+    noise_shape, movie_noise_shape : float
+        Shapes of the gamma priors of noise precisions. The users' has a rate that is drawn, the movies' a
+        mean of 1.
     team : Team
     rng : numpy.random.Generator
+
+    Attributes
+    ----------
+    train_rmse : float
+        Of the last sweep, with ratings weighted by the precisions of their movies.
     """
 
     def __init__(
@@ -220,6 +228,7 @@ class Chain:
         user_features: Features,
         movie_features: Features,
         noise_shape: float,
+        movie_noise_shape: float,
         team: Team,
         rng: np.random.Generator,
     ) -> None:
@@ -233,11 +242,14 @@ class Chain:
         variance = max(0.5 * float(np.var(users.values)), _LEAST_NOISE_VARIANCE)
         users.noise_shape, users.noise_rate = noise_shape, noise_shape * variance
         users.noise[:] = 1 / variance
+        movies.noise_shape = movies.noise_rate = movie_noise_shape
+        self.train_rmse = float("nan")
 
     def sweep(self) -> None:
         """Draw users, their noise and its prior, the users' prior, movies, and the movies' prior."""
         users, movies, rng = self.users, self.movies, self._rng
         self._team.draw(users, movies, self.user_prior, self._seed())
+        self.train_rmse = float(np.sqrt(users.squares.sum() / (movies.noise * movies.counts).sum()))
         shape = users.noise_shape
         rate = rng.gamma(1 + len(users.noise) * shape, 1 / (1 + users.noise.sum(dtype=np.float64)))
         users.noise_rate = max(float(rate), shape * _LEAST_NOISE_VARIANCE)

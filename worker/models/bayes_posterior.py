@@ -35,6 +35,8 @@ class MovieSamples:
         Prior precision of a user.
     noise_shape, noise_rate : float
         Gamma prior of a user's noise precision, the rate averaged over samples.
+    movie_noise : ndarray of float32, shape (n_movies,)
+        Noise precision of each movie's ratings relative to that of their users, averaged over samples.
     session_prior : float
         How many ratings' worth of doubt there is about a mood of the day.
     basis : ndarray of float16 or float32, shape (n_movies, n_features - 1)
@@ -48,6 +50,7 @@ class MovieSamples:
     precisions: NDArray[np.float64]
     noise_shape: float
     noise_rate: float
+    movie_noise: FloatArray
     session_prior: float
     basis: NDArray[np.floating]
 
@@ -90,7 +93,7 @@ class Users:
 
 
 def design(samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.float32]) -> FloatArray:
-    """Return rows ``[factors, 1, residual]`` of some rated movies.
+    """Return rows ``[factors, 1, residual]`` of some rated movies, by the root of the movie's precision.
 
     Returns
     -------
@@ -101,6 +104,7 @@ def design(samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.
     rows[:, :, :d] = samples.draws[columns]
     rows[:, :, d] = (values - np.float32(samples.global_mean))[:, None] - rows[:, :, d - 1]
     rows[:, :, d - 1] = 1
+    rows *= np.sqrt(samples.movie_noise[columns])[:, None, None]
     return rows
 
 

@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import cpu_count
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from shared.algorithms import BayesConfig
 from shared.errors import DataError
 from shared.progress import Progress, Step
 from worker.models import bayes_features as features
@@ -17,9 +18,6 @@ from worker.models.bayes_chain import Chain, Side, Team
 from worker.models.bayes_features import FloatArray
 from worker.models.bayes_posterior import MovieSamples
 from worker.models.bayes_sessions import session_prior
-
-if TYPE_CHECKING:
-    from worker.models.bayes import BayesConfig
 
 _SWEEPS = (60, 200)
 _RATING_DRAWS = 1e9
@@ -70,7 +68,7 @@ class HeldOut:
 class _Schedule:
     """How many sweeps there are and which of them are burn-in; both may shrink on the way."""
 
-    def __init__(self, config: "BayesConfig", n_ratings: int) -> None:
+    def __init__(self, config: BayesConfig, n_ratings: int) -> None:
         self._config = config
         self._started = time.monotonic()
         by_size = int(np.clip(_RATING_DRAWS / n_ratings, *_SWEEPS))
@@ -91,7 +89,7 @@ class _Schedule:
                 self.burn_in = min(self.burn_in, self.total // 3)
 
 
-def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> MovieSamples:
+def sample(data: TrainingData, config: BayesConfig, progress: Progress) -> MovieSamples:
     """Run the chain and return the samples that it kept.
 
     Raises
@@ -118,15 +116,25 @@ def sample(data: TrainingData, config: "BayesConfig", progress: Progress) -> Mov
     by_movie = gibbs.transpose(user_index, movie_index, values, n_movies)
     movies = Side(by_movie[0], by_movie[1], by_movie[2], config.n_factors)
     keeper = _Keeper(n_movies, config)
-    with Team(config.threads or cpu_count()) as team:
+    # The products between the kernels are small: BLAS threads would only wait for each other and for ours.
+    with Team(config.threads or cpu_count()) as team, threadpool_limits(1, "blas"):
         basis, user_features = _user_features(users, n_movies, config.rated_rank, team, rng)
         movie_features = _movie_features(data, movies.counts, config.movie_features)
-        chain = Chain(users, movies, user_features, movie_features, config.noise_shape, team, rng)
+        chain = Chain(
+            users,
+            movies,
+            user_features,
+            movie_features,
+            config.noise_shape,
+            config.movie_noise_shape,
+            team,
+            rng,
+        )
         sweep = 0
         while sweep < schedule.total:
             chain.sweep()
             sweep += 1
-            metrics = {"train_rmse": float(np.sqrt(users.squares.sum() / len(values)))}
+            metrics = {"train_rmse": chain.train_rmse}
             if held_out:
                 metrics = {"rmse": held_out.measure(chain, sweep > schedule.burn_in), **metrics}
             schedule.review(sweep, held_out)
@@ -171,7 +179,7 @@ def _user_features(
 class _Keeper:
     """Collects samples at even distances along the chain."""
 
-    def __init__(self, n_movies: int, config: "BayesConfig") -> None:
+    def __init__(self, n_movies: int, config: BayesConfig) -> None:
         shape = (n_movies, config.n_samples, config.n_factors + 1)
         self._noise_shape = config.noise_shape
         self._draws: FloatArray = np.empty(shape, dtype=np.float32)
@@ -179,6 +187,7 @@ class _Keeper:
         self._weights: list[FloatArray] = []
         self._precisions: list[NDArray[np.float64]] = []
         self._rates: list[float] = []
+        self._movie_noise = np.zeros(n_movies)
 
     def offer(self, chain: Chain, done: int, planned: int) -> None:
         """Keep the chain's state if it is its turn: sweep ``done`` of ``planned`` after burn-in."""
@@ -190,6 +199,7 @@ class _Keeper:
         self._weights.append(chain.user_prior.weights.astype(np.float32))
         self._precisions.append(chain.user_prior.precision)
         self._rates.append(chain.users.noise_rate)
+        self._movie_noise += chain.movies.noise
 
     def finish(self, global_mean: float, basis: FloatArray, session_prior: float) -> MovieSamples:
         """Return what was kept.
@@ -208,6 +218,7 @@ class _Keeper:
             precisions=np.stack(self._precisions),
             noise_shape=self._noise_shape,
             noise_rate=float(np.mean(self._rates)),
+            movie_noise=(self._movie_noise / taken).astype(np.float32),
             session_prior=session_prior,
             basis=basis,
         )

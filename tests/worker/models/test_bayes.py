@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shared.algorithms import BayesConfig
 from shared.progress import Step
 from worker.models.base import Catalogue, RatingsBatch, TrainingData
-from worker.models.bayes import BayesConfig, BayesModel
+from worker.models.bayes import BayesModel
 
 NOISE = 0.5
 SMALL = BayesConfig(n_factors=4, n_sweeps=24, burn_in=8, n_samples=4, rated_rank=4, holdout=0)
@@ -239,10 +240,10 @@ def test_a_day_has_its_mood_and_another_day_has_none() -> None:
     fitted = BayesModel.fit(data, SMALL)
     batch = batch_of(data)
     rows, day = (axis.ravel() for axis in np.indices((n_users, 4)))
-    offsets = fitted.session_offsets(batch, rows, day.astype(np.int64) * 86_400)
+    offsets = fitted.offsets_at(batch, rows, day.astype(np.int64) * 86_400)
     centred = mood - mood.mean(axis=1, keepdims=True)
     assert np.corrcoef(offsets, centred.ravel())[0, 1] > 0.8
-    assert not fitted.session_offsets(batch, rows, np.full(len(rows), 9 * 86_400, np.int64)).any()
+    assert not fitted.offsets_at(batch, rows, np.full(len(rows), 9 * 86_400, np.int64)).any()
 
 
 def one(values: Iterable[float], users: Iterable[int], movies: Iterable[int]) -> TrainingData:

@@ -11,7 +11,10 @@ from worker.models.base import Catalogue, Model, RatingsBatch, TrainingData, rat
 from worker.models.registry import MODELS, model_class
 
 N_USERS, N_MOVIES = 40, 30
-QUICK: dict[str, dict[str, int]] = {"svd": {"n_factors": 4, "n_epochs": 60}}
+QUICK: dict[str, dict[str, int]] = {
+    "svd": {"n_factors": 4, "n_epochs": 60},
+    "bayes": {"n_factors": 4, "n_sweeps": 40, "n_samples": 8, "rated_rank": 4},
+}
 """Parameters that are enough for a checkerboard."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.console import output, show_progress, status
-from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
+from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config, split_parameter
 from shared.contract import QueueName
 from shared.errors import ConfigurationError, MovierecError
 from shared.logs import configure_logging
@@ -154,7 +154,7 @@ def train(
 
     _require_algorithm(algorithm)
     settings = load(WorkerSettings)
-    given = dict(_split_parameter(text) for text in parameter or []) | {"seed": seed}
+    given: dict[str, object] = {"seed": seed, **dict(split_parameter(text) for text in parameter or [])}
     if max_seconds is not None:
         given["max_seconds"] = max_seconds
     config = parse_config(algorithm or DEFAULT_ALGORITHM, given)
@@ -174,7 +174,12 @@ def evaluate(
     data: Data = None,
     algorithm: Annotated[
         list[str] | None,
-        typer.Option("--algorithm", "-a", metavar="NAME", help="May be given several times."),
+        typer.Option(
+            "--algorithm",
+            "-a",
+            metavar="NAME[:PARAMETER=VALUE,...]",
+            help="May be given several times, also with other parameters.",
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, max=100, help="Parts of the cross-validation.")] = 5,
     split: Annotated[
@@ -193,16 +198,14 @@ def evaluate(
     Without --data, the ratings in the database are used.
     """
     from cli.datasets import load_dataset
-    from worker.evaluation import Split, cross_validate, render_table, write_results
+    from worker.evaluation import Contender, Split, cross_validate, render_table, write_results
 
-    algorithms = algorithm or [DEFAULT_ALGORITHM]
-    for name in algorithms:
-        _require_algorithm(name)
+    contenders = [Contender.parse(text, seed) for text in algorithm or [DEFAULT_ALGORITHM]]
     settings = load(Settings)
     with show_progress() as progress:
         dataset = load_dataset(settings, data, skip_bad_rows=skip_bad_rows, progress=progress)
         evaluation = cross_validate(
-            dataset, algorithms, n_folds=folds, seed=seed, split=Split(split), n_jobs=jobs, progress=progress
+            dataset, contenders, n_folds=folds, seed=seed, split=Split(split), n_jobs=jobs, progress=progress
         )
     for path in write_results(evaluation, settings.results_dir, json):
         status.print(f"wrote {path}", markup=False)
@@ -329,13 +332,6 @@ def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, 
     output.print(next(path for path in paths if path.suffix == ".txt").read_text(), markup=False)
     for path in paths:
         status.print(f"wrote {path}", markup=False)
-
-
-def _split_parameter(text: str) -> tuple[str, object]:
-    name, found, value = text.partition("=")
-    if not found:
-        raise ConfigurationError(f"A parameter looks like NAME=VALUE, not {text!r}.")
-    return name, value
 
 
 def _require_algorithm(algorithm: str | None) -> None:

@@ -109,6 +109,20 @@ def config_class(algorithm: str) -> type[AlgorithmConfig]:
         ) from None
 
 
+def split_parameter(text: str) -> tuple[str, str]:
+    """Split ``NAME=VALUE``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no ``=``.
+    """
+    name, found, value = text.partition("=")
+    if not found:
+        raise ConfigurationError(f"A parameter looks like NAME=VALUE, not {text!r}.")
+    return name, value
+
+
 def parse_config(algorithm: str, parameters: Mapping[str, Any]) -> AlgorithmConfig:
     """Check an algorithm's parameters.
 

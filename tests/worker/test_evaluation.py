@@ -8,11 +8,13 @@ import surprise
 from shared.datasets.formats import read_dataset
 from shared.datasets.generate import generate
 from shared.datasets.model import Dataset
-from shared.errors import DataError
-from worker.evaluation import Split, cross_validate, render_table, write_results
+from shared.errors import ConfigurationError, DataError
+from worker.evaluation import Contender, Split, cross_validate, render_table, write_results
 from worker.evaluation.cross_validation import part_of, predict
 from worker.models.svd import SvdModel
 from worker.training import training_data
+
+SVD = Contender.parse("svd:n_epochs=5,n_factors=10", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +50,19 @@ def test_estimates_on_a_fold_are_those_of_surprise(dataset: Dataset) -> None:
 
 
 def test_every_rating_is_tested_once_and_twice_gives_the_same(dataset: Dataset) -> None:
-    first = cross_validate(dataset, ["svd"], n_folds=3, seed=4)
-    second = cross_validate(dataset, ["svd"], n_folds=3, seed=4, n_jobs=2)
-    assert first.values("svd", "rmse") == second.values("svd", "rmse")
-    assert first.values("svd", "rmse") != cross_validate(dataset, ["svd"], n_folds=3, seed=5).values(
-        "svd", "rmse"
-    )
-    assert 0.5 < np.mean(first.values("svd", "rmse")) < 1.2
+    first = cross_validate(dataset, [SVD], n_folds=3, seed=4)
+    second = cross_validate(dataset, [SVD], n_folds=3, seed=4, n_jobs=2)
+    assert first.values(SVD, "rmse") == second.values(SVD, "rmse")
+    assert first.values(SVD, "rmse") != cross_validate(dataset, [SVD], n_folds=3, seed=5).values(SVD, "rmse")
+    assert 0.5 < np.mean(first.values(SVD, "rmse")) < 1.2
 
 
 def test_results_are_written_as_table_and_json(dataset: Dataset, tmp_path: Path) -> None:
-    evaluation = cross_validate(dataset, ["svd"], n_folds=2, seed=0)
+    evaluation = cross_validate(dataset, [SVD], n_folds=2, seed=0)
     paths = write_results(evaluation, tmp_path, tmp_path / "all.json")
     assert [path.name for path in paths] == [
-        "performance_SVD_tiny.txt",
-        "performance_SVD_tiny.json",
+        "performance_SVD_n_epochs_5_n_factors_10_tiny.txt",
+        "performance_SVD_n_epochs_5_n_factors_10_tiny.json",
         "all.json",
     ]
     assert paths[0].read_text() == render_table(evaluation)
@@ -77,26 +77,45 @@ def test_results_are_written_as_table_and_json(dataset: Dataset, tmp_path: Path)
 def test_more_folds_than_ratings_are_refused(dataset: Dataset) -> None:
     few = Dataset("few", dataset.movies, dataset.ratings.iloc[:3], dataset.tags)
     with pytest.raises(DataError, match="too few for 5 folds"):
-        cross_validate(few, ["svd"], n_folds=5, seed=0)
+        cross_validate(few, [SVD], n_folds=5, seed=0)
 
 
 def test_a_temporal_split_tests_the_newest_part(dataset: Dataset) -> None:
-    from worker.evaluation.cross_validation import _folds
+    from worker.evaluation.cross_validation import fold_numbers
 
     data = training_data(dataset)
-    fold_of = _folds(data, 5, 0, Split.TEMPORAL)
+    fold_of = fold_numbers(data, 5, 0, Split.TEMPORAL)
     newest = fold_of == 4
     assert newest.sum() == pytest.approx(len(fold_of) / 5, abs=1)
     assert data.timestamps[~newest].max() <= data.timestamps[newest].min()
-    evaluation = cross_validate(dataset, ["svd"], n_folds=5, seed=0, split=Split.TEMPORAL)
-    assert len(evaluation.results["svd"]) == 1
+    evaluation = cross_validate(dataset, [SVD], n_folds=5, seed=0, split=Split.TEMPORAL)
+    assert len(evaluation.results[SVD]) == 1
 
 
 def test_figures_of_a_fold_are_sane(dataset: Dataset) -> None:
-    (first, second) = cross_validate(dataset, ["svd"], n_folds=2, seed=0).results["svd"]
+    (first, second) = cross_validate(dataset, [SVD], n_folds=2, seed=0).results[SVD]
     for fold in (first, second):
         assert fold.mae < fold.rmse
         assert 0 < fold.ndcg_at_10 < 1
         assert 0 < fold.recall_at_20 < 1
         assert 0 < fold.coverage <= 1
         assert fold.peak_megabytes >= 0
+
+
+def test_contenders_are_read_and_wrong_ones_refused() -> None:
+    assert Contender.parse("svd", 3).config.seed == 3
+    assert Contender.parse("svd", 0).title == "SVD"
+    assert Contender.parse("bayes:n_factors=8,rated_rank=0", 0).title == "Bayes n_factors=8,rated_rank=0"
+    for text in ("magic", "svd:n_epochs", "svd:n_epochs=none", "svd:colour=1"):
+        with pytest.raises(ConfigurationError):
+            Contender.parse(text, 0)
+
+
+def test_several_contenders_are_compared(dataset: Dataset, tmp_path: Path) -> None:
+    contenders = [SVD, Contender.parse("bayes:n_sweeps=10,n_factors=4", 0)]
+    evaluation = cross_validate(dataset, contenders, n_folds=2, seed=0)
+    paths = {path.name: path for path in write_results(evaluation, tmp_path, None)}
+    table = paths["comparison_tiny.txt"].read_text()
+    assert "against SVD" in table
+    assert table in render_table(evaluation)
+    assert paths["comparison_tiny.png"].read_bytes().startswith(b"\x89PNG")

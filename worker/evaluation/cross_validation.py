@@ -8,13 +8,13 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.algorithms import config_class
+from shared.algorithms import AlgorithmConfig
 from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
 from worker.evaluation.memory import PeakMemory
 from worker.evaluation.ranking_metrics import RELEVANT_STARS, RankingMetrics
-from worker.evaluation.results import Evaluation, FoldResult, Split
+from worker.evaluation.results import Contender, Evaluation, FoldResult, Split
 from worker.models.base import Model, RatingsBatch, TrainingData
 from worker.models.registry import model_class
 from worker.training import training_data
@@ -24,7 +24,7 @@ _BATCH_USERS = 64
 
 def cross_validate(
     dataset: Dataset,
-    algorithms: Sequence[str],
+    contenders: Sequence[Contender],
     *,
     n_folds: int,
     seed: int,
@@ -40,13 +40,13 @@ def cross_validate(
     ----------
     dataset : Dataset
         At least as many ratings as folds.
-    algorithms : sequence of str
-        Names in the registry; their default parameters are used, with ``seed``.
+    contenders : sequence of Contender
+        Algorithms with their parameters.
     n_folds : int
         Parts of equal size; each is tested once. With a temporal split only the newest part is: train on the
         past, test on the future.
     seed : int
-        Of the random split and of the models.
+        Of the random split.
     split : Split
         At random, or by time.
     n_jobs : int
@@ -61,23 +61,24 @@ def cross_validate(
     n_ratings = len(data.ratings)
     if n_ratings < n_folds:
         raise DataError(f"{dataset.name} has {n_ratings} ratings, too few for {n_folds} folds.")
-    fold_of = _folds(data, n_folds, seed, split)
+    fold_of = fold_numbers(data, n_folds, seed, split)
     folds = range(n_folds) if split is Split.RANDOM else [n_folds - 1]
-    tasks = [(algorithm, fold) for algorithm in algorithms for fold in folds]
+    tasks = [(contender, fold) for contender in contenders for fold in folds]
+    names = ", ".join(contender.name for contender in contenders)
 
     def report(done: int) -> None:
-        progress(Step(f"evaluating {', '.join(algorithms)}", done, len(tasks), "fold"))
+        progress(Step(f"evaluating {names}", done, len(tasks), "fold"))
 
     report(0)
-    results: dict[str, list[FoldResult]] = {algorithm: [] for algorithm in algorithms}
+    results: dict[Contender, list[FoldResult]] = {contender: [] for contender in contenders}
     runs = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
         joblib.delayed(_evaluate_fold)(
-            data, fold_of == fold, algorithm, seed, progress if n_jobs == 1 else silent
+            data, fold_of == fold, contender.config, progress if n_jobs == 1 else silent
         )
-        for algorithm, fold in tasks
+        for contender, fold in tasks
     )
-    for done, ((algorithm, _), result) in enumerate(zip(tasks, runs, strict=True), start=1):
-        results[algorithm].append(result)
+    for done, ((contender, _), result) in enumerate(zip(tasks, runs, strict=True), start=1):
+        results[contender].append(result)
         report(done)
     return Evaluation(
         dataset=dataset.name,
@@ -91,7 +92,7 @@ def cross_validate(
     )
 
 
-def _folds(data: TrainingData, n_folds: int, seed: int, split: Split) -> NDArray[np.int64]:
+def fold_numbers(data: TrainingData, n_folds: int, seed: int, split: Split) -> NDArray[np.int64]:
     """Return the fold of each rating; sizes differ by one at the most."""
     n_ratings = len(data.ratings)
     if split is Split.RANDOM:
@@ -102,12 +103,12 @@ def _folds(data: TrainingData, n_folds: int, seed: int, split: Split) -> NDArray
 
 
 def _evaluate_fold(
-    data: TrainingData, is_test: NDArray[np.bool_], algorithm: str, seed: int, progress: Progress
+    data: TrainingData, is_test: NDArray[np.bool_], config: AlgorithmConfig, progress: Progress
 ) -> FoldResult:
     train = part_of(data, ~is_test)
     started = time.perf_counter()
     with PeakMemory() as memory:
-        model = model_class(algorithm).fit(train, config_class(algorithm)(seed=seed), progress)
+        model = model_class(config.algorithm).fit(train, config, progress)
     fitted = time.perf_counter()
     prediction = predict(model, data, is_test)
     errors = prediction.estimates - data.ratings[is_test]

@@ -2,30 +2,29 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from shared.algorithms import config_class
-from worker.evaluation.results import METRICS, Evaluation, Split, summary
+from worker.evaluation.results import METRICS, Contender, Evaluation, Split, summary
 
 
-def render_algorithm(evaluation: Evaluation, algorithm: str) -> str:
+def render_algorithm(evaluation: Evaluation, contender: Contender) -> str:
     """Return the table of one algorithm in the form of Surprise's ``cross_validate``.
 
     A column a fold, then mean and standard deviation.
     """
-    n_columns = len(evaluation.results[algorithm])
-    title = config_class(algorithm).title
+    n_columns = len(evaluation.results[contender])
     lines = [
-        f"Evaluating RMSE, MAE of algorithm {title} on {n_columns} split(s).",
+        f"Evaluating RMSE, MAE of algorithm {contender.title} on {n_columns} split(s).",
         *_describe(evaluation),
         "",
     ]
     folds = [f"Fold {number}" for number in range(1, n_columns + 1)]
     lines.append(" " * 16 + "".join(f"{head:>9}" for head in [*folds, "Mean", "Std"]))
     for metric in METRICS:
-        figures = summary(evaluation.values(algorithm, metric.name))
+        figures = summary(evaluation.values(contender, metric.name))
         values = [*figures["folds"], figures["mean"], figures["std"]]
         lines.append(f"{metric.label:<16}" + "".join(f"{value:>9.{metric.digits}f}" for value in values))
     return "\n".join(lines) + "\n"
@@ -33,22 +32,23 @@ def render_algorithm(evaluation: Evaluation, algorithm: str) -> str:
 
 def render_comparison(evaluation: Evaluation) -> str:
     """Return means side by side, a column an algorithm, and the RMSE relative to the first one."""
-    titles = [config_class(algorithm).title for algorithm in evaluation.results]
-    lines = [*_describe(evaluation), "", " " * 22 + "".join(f"{title:>12}" for title in titles)]
+    width = max(12, *(len(contender.title) + 2 for contender in evaluation.results))
+    titles = [contender.title for contender in evaluation.results]
+    lines = [*_describe(evaluation), "", " " * 22 + "".join(f"{title:>{width}}" for title in titles)]
     for metric in METRICS:
         means = [
-            summary(evaluation.values(algorithm, metric.name))["mean"] for algorithm in evaluation.results
+            summary(evaluation.values(contender, metric.name))["mean"] for contender in evaluation.results
         ]
-        lines.append(f"{metric.label:<22}" + "".join(f"{mean:>12.{metric.digits}f}" for mean in means))
+        lines.append(f"{metric.label:<22}" + "".join(f"{mean:>{width}.{metric.digits}f}" for mean in means))
         if metric.name == "rmse":
-            changes = "".join(f"{(mean / means[0] - 1) * 100:>+11.2f}%" for mean in means)
+            changes = "".join(f"{(mean / means[0] - 1) * 100:>+{width - 1}.2f}%" for mean in means)
             lines.append(f"{f'  against {titles[0]}':<22}" + changes)
     return "\n".join(lines) + "\n"
 
 
 def render_table(evaluation: Evaluation) -> str:
     """Return the tables of all algorithms, and the comparison if there are several."""
-    tables = [render_algorithm(evaluation, algorithm) for algorithm in evaluation.results]
+    tables = [render_algorithm(evaluation, contender) for contender in evaluation.results]
     if len(tables) > 1:
         tables.append(render_comparison(evaluation))
     return "\n".join(tables)
@@ -58,11 +58,11 @@ def plot_comparison(evaluation: Evaluation) -> bytes:
     """Draw RMSE against fit time, a mark a fold, as PNG."""
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for algorithm in evaluation.results:
+    for contender in evaluation.results:
         axes.scatter(
-            evaluation.values(algorithm, "fit_seconds"),
-            evaluation.values(algorithm, "rmse"),
-            label=config_class(algorithm).title,
+            evaluation.values(contender, "fit_seconds"),
+            evaluation.values(contender, "rmse"),
+            label=contender.title,
             s=50,
             alpha=0.8,
         )
@@ -98,9 +98,9 @@ def write_results(evaluation: Evaluation, directory: Path, json_file: Path | Non
     document = evaluation.to_json()
     name = evaluation.dataset + ("" if evaluation.split is Split.RANDOM else f"_{evaluation.split}")
     contents: dict[Path, bytes] = {}
-    for algorithm, figures in zip(evaluation.results, document["results"], strict=True):
-        stem = f"performance_{config_class(algorithm).title}_{name}"
-        contents[directory / f"{stem}.txt"] = render_algorithm(evaluation, algorithm).encode()
+    for contender, figures in zip(evaluation.results, document["results"], strict=True):
+        stem = re.sub(r"[^\w.-]+", "_", f"performance_{contender.title}_{name}")
+        contents[directory / f"{stem}.txt"] = render_algorithm(evaluation, contender).encode()
         contents[directory / f"{stem}.json"] = _json({**document, "results": [figures]})
     if len(evaluation.results) > 1:
         contents[directory / f"comparison_{name}.txt"] = render_comparison(evaluation).encode()

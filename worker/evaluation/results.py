@@ -5,6 +5,8 @@ from enum import StrEnum
 from statistics import fmean, pstdev
 from typing import Any
 
+from shared.algorithms import AlgorithmConfig, parse_config, split_parameter
+
 
 class Split(StrEnum):
     """How ratings are split into training and test parts."""
@@ -44,6 +46,40 @@ METRICS = (
     Metric("test_seconds", "Test time", 2),
     Metric("peak_megabytes", "Peak MB (fit)", 0),
 )
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An algorithm with its parameters, as it takes part in an evaluation.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for, e.g. ``svd`` or ``bayes:n_factors=8``.
+    config : AlgorithmConfig
+        Its parameters.
+    """
+
+    name: str
+    config: AlgorithmConfig
+
+    @property
+    def title(self) -> str:
+        """What tables and file names call it."""
+        return f"{self.config.title}{self.name.removeprefix(self.config.algorithm)}".replace(":", " ")
+
+    @classmethod
+    def parse(cls, text: str, seed: int) -> "Contender":
+        """Read ``NAME`` or ``NAME:PARAMETER=VALUE,...``.
+
+        Raises
+        ------
+        ConfigurationError
+            If the algorithm or a parameter is unknown.
+        """
+        algorithm, _, rest = text.partition(":")
+        given = dict(split_parameter(part) for part in rest.split(",") if part)
+        return cls(text, parse_config(algorithm, {"seed": seed, **given}))
 
 
 @dataclass(frozen=True)
@@ -90,8 +126,8 @@ class Evaluation:
         How the folds were made.
     n_folds, seed : int
         Of the split.
-    results : dict of str to list of FoldResult
-        By algorithm, a result each fold; a temporal split has one.
+    results : dict of Contender to list of FoldResult
+        A result each fold; a temporal split has one.
     """
 
     dataset: str
@@ -101,11 +137,11 @@ class Evaluation:
     split: Split
     n_folds: int
     seed: int
-    results: dict[str, list[FoldResult]]
+    results: dict[Contender, list[FoldResult]]
 
-    def values(self, algorithm: str, metric: str) -> list[float]:
+    def values(self, contender: Contender, metric: str) -> list[float]:
         """Return a metric of each fold."""
-        return [getattr(fold, metric) for fold in self.results[algorithm]]
+        return [getattr(fold, metric) for fold in self.results[contender]]
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` writes."""
@@ -119,10 +155,11 @@ class Evaluation:
             "seed": self.seed,
             "results": [
                 {
-                    "algorithm": algorithm,
-                    **{metric.name: summary(self.values(algorithm, metric.name)) for metric in METRICS},
+                    "algorithm": contender.name,
+                    "parameters": contender.config.model_dump(mode="json"),
+                    **{metric.name: summary(self.values(contender, metric.name)) for metric in METRICS},
                 }
-                for algorithm in self.results
+                for contender in self.results
             ],
         }
 

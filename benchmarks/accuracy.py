@@ -2,7 +2,7 @@
 
 Cross-validates ``svd``, ``bayes`` without side information and ``bayes`` on the same folds as the package
 ``myfm`` (rank 10, 600 draws of which the last 500 are kept, users and movies as its only features). myfm is
-no dependency of movierec: ``.venv/bin/pip install myfm``; without it its column is left out.
+no dependency of movierec: ``.venv/bin/pip install myfm "setuptools<81"``; without it its row is left out.
 """
 
 import json
@@ -49,10 +49,11 @@ def run(dataset: Dataset, *, n_folds: int, seed: int, results: Path, progress: P
         f"{'':<36}" + "".join(f"{f'Fold {fold + 1}':>9}" for fold in range(n_folds)),
     ]
     lines[-1] += f"{'Mean':>9}{'against svd':>13}{'fit (s)':>9}"
-    for label, values, seconds in rows:
+    for label, values, fit_seconds in rows:
         mean = summary(values)["mean"]
         folds = "".join(f"{value:>9.4f}" for value in values)
-        lines.append(f"{label:<36}{folds}{mean:>9.4f}{(mean / reference - 1) * 100:>+12.2f}%{seconds:>9.1f}")
+        change = f"{(mean / reference - 1) * 100:>+12.2f}%"
+        lines.append(f"{label:<36}{folds}{mean:>9.4f}{change}{fit_seconds:>9.1f}")
     table = "\n".join(lines) + "\n"
     results.mkdir(parents=True, exist_ok=True)
     (results / "bench_accuracy.txt").write_text(table)
@@ -70,7 +71,7 @@ def _myfm(
     data: TrainingData, n_folds: int, seed: int, progress: Progress
 ) -> list[tuple[str, list[float], float]]:
     try:
-        from myfm import MyFMRegressor  # type: ignore[import-not-found,unused-ignore]
+        from myfm import MyFMRegressor
     except ImportError:
         return []
     features = _one_hot(data)

@@ -53,20 +53,24 @@ class _Lines:
 
     def __init__(self) -> None:
         self._phase = ""
-        self._started = 0.0
         self._shown = 0.0
+        self._started: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def __call__(self, step: Step) -> None:
         now = time.monotonic()
+        if step.done <= self._done.get(step.phase, step.done):  # new, or begun anew
+            self._started[step.phase] = now
+        self._done[step.phase] = step.done
         if step.phase != self._phase:
-            self._phase, self._started = step.phase, now
+            self._phase = step.phase
         elif now - self._shown < _LINE_INTERVAL_SECONDS and step.done != step.total:
             return
         self._shown = now
         count = f" {step.done:,}/{step.total:,} {step.unit}s" if step.total else ""
         left = ""
         if step.total and 0 < step.done < step.total:
-            seconds = (now - self._started) / step.done * (step.total - step.done)
+            seconds = (now - self._started[step.phase]) / step.done * (step.total - step.done)
             left = f", {seconds:.0f} s left"
         metrics = _metrics(step)
         status.print(f"{step.phase}{count}{', ' + metrics if metrics else ''}{left}", markup=False)

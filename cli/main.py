@@ -308,6 +308,23 @@ def bench_training(
     output.print(table, markup=False)
 
 
+@bench_app.command("accuracy")
+def bench_accuracy(
+    data: Data = None,
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts of the cross-validation.")] = 5,
+    seed: Seed = 0,
+) -> None:
+    """Compare svd, bayes without side information, bayes and, if it is installed, myfm on the same folds."""
+    from benchmarks.accuracy import run
+    from cli.datasets import load_dataset
+
+    settings = load(Settings)
+    with show_progress() as progress:
+        dataset = load_dataset(settings, data, skip_bad_rows=False, progress=progress)
+        table = run(dataset, n_folds=folds, seed=seed, results=settings.results_dir, progress=progress)
+    output.print(table, markup=False)
+
+
 @bench_app.command("memory")
 def bench_memory(
     workers: Annotated[int, typer.Option(min=1, max=16, help="Serving workers.")] = 3,

@@ -73,6 +73,7 @@ class _Flight:
     """A question under way and all who wait for it."""
 
     question: Question
+    revision: int
     job_id: str
     future: asyncio.Future[Ranking]
     started: float = field(default_factory=time.monotonic)
@@ -158,12 +159,12 @@ class Dispatcher:
             If it will not be.
         """
         cached = (await self._read([question]))[0]
-        if cached is not None and cached.revision == revision and cached.version in self._fleet.versions:
+        if cached is not None and self._is_fresh(cached, revision):
             return Answer(cached, cached=True)
         flight = self._flights.get(question)
         if flight is None:
             self._fleet.require_capacity()
-            flight = self._take_off(question)
+            flight = self._take_off(question, revision)
         if not wait:
             raise StillWorkingError(flight.job_id)
         try:
@@ -173,13 +174,13 @@ class Dispatcher:
             raise StillWorkingError(flight.job_id) from None
         return Answer(ranking, cached=False)
 
-    def _take_off(self, question: Question) -> _Flight:
+    def _take_off(self, question: Question, revision: int) -> _Flight:
         batch = self._batches.get(question.kind)
         if batch is None:
             batch = self._batches[question.kind] = _Batch(question.kind)
             crowded = bool(self._flights)
             self._spawn(self._send_later(batch, GATHER_DELAY.total_seconds() if crowded else 0.0))
-        flight = _Flight(question, batch.job_id, asyncio.get_running_loop().create_future())
+        flight = _Flight(question, revision, batch.job_id, asyncio.get_running_loop().create_future())
         # An error that nobody waited for is not worth a warning at shutdown.
         flight.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._flights[question] = flight
@@ -250,7 +251,7 @@ class Dispatcher:
                 async with self._queue.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(keys.ANSWERS_CHANNEL)
                     listening.set()
-                    await self._collect(list(self._flights))
+                    await self._collect(list(self._flights), just_written=False)
                     while True:
                         message = await pubsub.get_message(timeout=60)
                         news = News.from_text(message["data"].decode()) if message else None
@@ -263,22 +264,27 @@ class Dispatcher:
     async def _deliver(self, news: News) -> None:
         awaited = [question for i in news.ids if (question := Question(news.kind, i)) in self._flights]
         if news.outcome is Outcome.WRITTEN:
-            await self._collect(awaited)
+            await self._collect(awaited, just_written=True)
             return
         for question in awaited:
             problem = ComputationFailed("A worker could not compute this; its log says why.")
             self._fail(self._flights[question], problem)
 
-    async def _collect(self, questions: list[Question]) -> None:
-        """Hand out what the cache has by now."""
+    async def _collect(self, questions: list[Question], *, just_written: bool) -> None:
+        """Hand out what the cache has by now; what was not written just now may be the stale one."""
         if not questions:
             return
         for question, ranking in zip(questions, await self._read(questions), strict=True):
-            # A version that is no longer served is what we asked to have replaced.
-            if ranking is not None and question in self._flights:
-                flight = self._flights.pop(question)
+            flight = self._flights.get(question)
+            if flight is None or ranking is None:
+                continue
+            if just_written or self._is_fresh(ranking, flight.revision):
+                del self._flights[question]
                 if not flight.future.done():
                     flight.future.set_result(ranking)
+
+    def _is_fresh(self, ranking: Ranking, revision: int) -> bool:
+        return ranking.revision == revision and ranking.version in self._fleet.versions
 
     def _fail(self, flight: _Flight, problem: Exception) -> None:
         self._flights.pop(flight.question, None)
@@ -308,7 +314,7 @@ class Dispatcher:
 
     async def _ask_again(self, kind: Kind, flights: list[_Flight]) -> None:
         # The news may have come while the connection was being renewed.
-        await self._collect([flight.question for flight in flights])
+        await self._collect([flight.question for flight in flights], just_written=False)
         flights = [flight for flight in flights if not flight.future.done()]
         for start in range(0, len(flights), BATCH_LIMIT):
             part = flights[start : start + BATCH_LIMIT]

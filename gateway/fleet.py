@@ -24,9 +24,11 @@ class Fleet:
         Redis of the queue.
     queue_cap : int
         Waiting jobs above which new work is refused.
+    version : str or None
+        Model version whose answers count as fresh until a worker says otherwise.
     """
 
-    def __init__(self, queue: redis.asyncio.Redis, queue_cap: int) -> None:
+    def __init__(self, queue: redis.asyncio.Redis, queue_cap: int, version: str | None) -> None:
         self._queue = queue
         self._queue_cap = queue_cap
         self._task: asyncio.Task[None] | None = None
@@ -34,7 +36,7 @@ class Fleet:
         self.serving: list[Heartbeat] = []
         self.training: list[Heartbeat] = []
         self.waiting_jobs = 0
-        self.versions: frozenset[str] = frozenset()
+        self.versions: frozenset[str] = frozenset({version} if version else ())
         """Model versions in service; when the last worker is gone, those that it had."""
 
     async def start(self) -> None:

@@ -25,7 +25,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 log = structlog.get_logger(__name__)
@@ -255,9 +255,9 @@ def install(app: FastAPI) -> None:
         log.warning("redis failed", reason=str(error))
         return QueueUnreachable("Redis does not answer; try again soon.").response()
 
-    @app.exception_handler(DBAPIError)
-    async def database(request: Request, error: DBAPIError) -> Response:
-        log.warning("database failed", reason=str(error.orig))
+    @app.exception_handler(SQLAlchemyError)
+    async def database(request: Request, error: SQLAlchemyError) -> Response:
+        log.warning("database failed", reason=str(error))
         return DatabaseUnavailable("The database does not answer; try again soon.").response()
 
     @app.exception_handler(Exception)

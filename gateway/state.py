@@ -19,6 +19,7 @@ from shared.artifacts import ArtifactStore
 from shared.broker import connect, connect_async
 from shared.database import queries
 from shared.database.engine import open_database
+from shared.errors import ArtifactError
 from shared.settings import GatewaySettings
 
 log = structlog.get_logger(__name__)
@@ -70,16 +71,25 @@ class State:
         return imported.import_id if imported else 0
 
 
+def current_version(store: ArtifactStore) -> str | None:
+    """Return the version that is to be served, None if there is none or the pointer is damaged."""
+    try:
+        return store.current_version()
+    except ArtifactError:
+        return None
+
+
 @asynccontextmanager
 async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
     """Connect a gateway, and disconnect it at the end."""
     engine = await asyncio.to_thread(open_database, settings.database)
     queue, cache, jobs = connect_async(settings.queue), connect_async(settings.cache), connect(settings.queue)
-    fleet = Fleet(queue, settings.queue_cap)
+    store = ArtifactStore(settings.models)
+    fleet = Fleet(queue, settings.queue_cap, current_version(store))
     state = State(
         engine=engine,
         jobs=jobs,
-        store=ArtifactStore(settings.models),
+        store=store,
         fleet=fleet,
         dispatcher=Dispatcher(cache, queue, jobs, fleet, settings.wait_budget),
         catalogue=await asyncio.to_thread(Catalogue.load, engine),

@@ -18,7 +18,7 @@ from gateway.problems import (
 )
 from gateway.responses import json_answer
 from gateway.security import require_admin
-from gateway.state import State, state_of
+from gateway.state import State, current_version, state_of
 from gateway.trainings import start_training
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
 from shared.artifacts import Manifest
@@ -74,17 +74,10 @@ def _describe_version(manifest: Manifest, current: str | None, state: State) -> 
     }
 
 
-def _current_version(state: State) -> str | None:
-    try:
-        return state.store.current_version()
-    except ArtifactError:
-        return None
-
-
 @router.get("", summary="All models", response_model=ModelVersions)
 def list_models(request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
     """Models that are kept, newest first, and how many workers serve each."""
-    current = _current_version(state)
+    current = current_version(state.store)
     versions = [_describe_version(manifest, current, state) for manifest in state.store.versions()]
     return json_answer(request, orjson.dumps({"models": versions}), version=current)
 
@@ -94,7 +87,7 @@ def list_models(request: Request, state: Annotated[State, Depends(state_of)]) ->
 )
 def current_model(request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
     """The model that workers are to serve; right after a training some may still hold the one before."""
-    current = _current_version(state)
+    current = current_version(state.store)
     if current is None:
         raise NoModel("No model was trained yet: POST /api/v1/models, or run: movierec train.")
     try:

@@ -12,6 +12,7 @@ import redis
 from shared import keys
 from shared.broker import Heartbeat, open_queue
 from shared.contract import Kind, QueueName
+from shared.ranking import Ranking
 from tests.conftest import Trained
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for
@@ -167,3 +168,30 @@ def test_when_redis_is_away_it_is_said_and_when_it_is_back_it_works(trained: Tra
             )
     finally:
         server.stop()
+
+
+def test_a_stale_ranking_is_not_taken_for_the_answer(
+    fake_worker: Heartbeat, lonely_gateway: Gateway, redis_client: redis.Redis
+) -> None:
+    """Nobody computes the new one, and the old one, which is still in the cache, must not be handed out."""
+    lonely_gateway.wait_until_ready(1)
+    key, field = keys.ranking(Kind.SUGGESTED, 1)
+    old = Ranking("20200101T000000Z-svd-000000", 1, 3, [1], [1])
+    redis_client.hset(key, field, old.to_bytes())
+    path = "/api/v1/users/1/suggested_movies"
+    assert lonely_gateway.client.get(path).status_code == 202
+    redis_client.delete("rq:queue:serve")  # the question is lost, so that it is asked again
+    wait_for(lambda: "asking again" in lonely_gateway.output, "the question is asked again")
+    assert lonely_gateway.client.get(path).status_code == 202
+
+
+def test_a_gateway_that_starts_without_workers_serves_what_is_cached(
+    lonely_gateway: Gateway, redis_client: redis.Redis, trained: Trained
+) -> None:
+    serving = Serving(trained.store, trained.engine)
+    serving.refresh()
+    key, field = keys.ranking(Kind.SUGGESTED, 1)
+    redis_client.hset(key, field, serving.rank(Kind.SUGGESTED, [1])[0].to_bytes())
+    answer = lonely_gateway.client.get("/api/v1/users/1/suggested_movies")
+    assert (answer.status_code, answer.headers["X-Cache"]) == (200, "hit")
+    assert lonely_gateway.client.get("/api/v1/users/2/suggested_movies").status_code == 503

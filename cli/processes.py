@@ -1,23 +1,15 @@
 """Child processes that never outlive us."""
 
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from shared.parent import die_with_parent
+
 STOP_SECONDS = 15.0
 """How long a child may finish what it does before it is killed."""
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, even by SIGKILL (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
@@ -37,12 +29,12 @@ def tail(path: Path, lines: int = 15) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"
 
 
-def stop_process(process: "subprocess.Popen[bytes]") -> None:
-    """Ask a process to end, and make it end if it does not."""
+def stop_process(process: "subprocess.Popen[bytes]", seconds: float = STOP_SECONDS) -> None:
+    """Ask a process to end, and make it end if it has not after some seconds."""
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -61,10 +53,20 @@ class Child:
         Added to ours.
     logs : Path
         Directory of the log file.
+    stop_seconds : float
+        How long it may finish what it does before it is killed.
     """
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], logs: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        logs: Path,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
         self.name = name
+        self._stop_seconds = stop_seconds
         self.log = logs / f"{name}.log"
         self._command = [sys.executable, "-m", "cli.main", *arguments]
         self._environment = {**os.environ, **environment}
@@ -98,4 +100,4 @@ class Child:
     def stop(self) -> None:
         """Stop it, by force if need be."""
         if self.process is not None:
-            stop_process(self.process)
+            stop_process(self.process, self._stop_seconds)

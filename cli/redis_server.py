@@ -9,9 +9,10 @@ from pathlib import Path
 
 import redis
 
-from cli.processes import die_with_parent, free_port, stop_process, tail
+from cli.processes import free_port, stop_process, tail
 from shared.broker import connect
 from shared.errors import ServiceError
+from shared.parent import die_with_parent
 
 _START_SECONDS = 10.0
 

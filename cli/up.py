@@ -27,6 +27,8 @@ _POLL_SECONDS = 0.1
 _RESTART_SECONDS = (0.5, 1, 2, 5, 10)
 """Pauses before a child that died is started again; a minute of life starts them over."""
 _STABLE_SECONDS = 60.0
+_TRAINER_STOP_SECONDS = 2.0
+"""A training takes too long to be waited for; it stays in the queue and is run again after the next start."""
 
 
 class _Stopped(BaseException):
@@ -153,6 +155,7 @@ def _children(settings: GatewaySettings, workers: int, environment: dict[str, st
             ["worker", "--queue", "train"],
             environment | {"HEARTBEAT_FILE": str(logs.resolve() / "trainer.alive")},
             logs,
+            stop_seconds=_TRAINER_STOP_SECONDS,
         )
     )
     address = ["--host", settings.host, "--port", str(settings.port)]

@@ -11,6 +11,7 @@ from typing import Any
 import redis
 import structlog
 from rq import get_current_job
+from rq.timeouts import JobTimeoutException
 
 from shared import keys
 from shared.algorithms import parse_config
@@ -122,7 +123,7 @@ def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:
             keep=settings.keep_versions,
             progress=_JobProgress(),
         )
-    except MovierecError:
+    except (MovierecError, JobTimeoutException):
         job = get_current_job()
         if job is not None:
             job.retries_left = 0

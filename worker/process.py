@@ -10,7 +10,8 @@ from types import FrameType
 
 import redis
 import structlog
-from rq import SimpleWorker, Worker
+from rq import Queue, SimpleWorker, Worker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 from threadpoolctl import threadpool_limits
@@ -20,6 +21,7 @@ from shared.artifacts import ArtifactStore
 from shared.broker import Heartbeat, MovierecJob, connect, open_queue
 from shared.contract import QueueName
 from shared.database.engine import open_database
+from shared.parent import die_with_parent
 from shared.settings import WorkerSettings
 from worker import jobs
 from worker.serving import Serving
@@ -48,6 +50,11 @@ class ServeWorker(_Loop, SimpleWorker):
 
 class TrainWorker(_Loop, Worker):
     """Runs each job in a forked child, which may take hours and may be killed."""
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """Run a job in the child; it ends when this worker does, however that ends."""
+        die_with_parent()
+        super().main_work_horse(job, queue)
 
 
 def run_worker(settings: WorkerSettings, queue: QueueName) -> None:

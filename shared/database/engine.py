@@ -15,6 +15,10 @@ BUSY_TIMEOUT_MS = 60_000
 """How long SQLite waits for another process's lock: longer than any of our writes but an import's commit."""
 
 
+_MOST_CONNECTIONS = 50
+"""Above those kept open; more than a gateway has threads, so that none waits for a connection."""
+
+
 def database_url(text: str) -> URL:
     """Check a database's URL and choose its driver.
 
@@ -50,7 +54,11 @@ def open_database(text: str) -> Engine:
     url = database_url(text)
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    engine = create_engine(
+        url,
+        pool_pre_ping=url.get_backend_name() != "sqlite",
+        max_overflow=_MOST_CONNECTIONS,
+    )
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     try:

@@ -160,6 +160,18 @@ def test_a_trainer_that_is_killed_loses_no_accepted_training(up: Up) -> None:
     assert state["state"] == "finished", state
 
 
+def test_a_running_training_does_not_outlive_the_stop(up: Up) -> None:
+    body = {"algorithm": "bayes", "parameters": {"n_sweeps": 10000}}
+    job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
+    wait_for(lambda: up.client.get(job).json()["progress"], "the training has begun")
+    (trainer,) = up.pids("--queue train")
+    (training,) = map(int, Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split())
+    started = time.monotonic()
+    up.stop()
+    assert time.monotonic() - started < 10
+    wait_for(lambda: not alive(training), "the training is gone", 5)
+
+
 def test_a_port_that_is_taken_is_said_at_once(small_files: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

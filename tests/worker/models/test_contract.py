@@ -9,6 +9,7 @@ from shared.algorithms import CONFIGS, AlgorithmConfig
 from shared.errors import ArtifactError, ConfigurationError
 from worker.models.base import Catalogue, Model, RatingsBatch, TrainingData, ratings_batch
 from worker.models.registry import MODELS, model_class
+from worker.top_k import top_k
 
 N_USERS, N_MOVIES = 40, 30
 QUICK: dict[str, dict[str, int]] = {
@@ -142,6 +143,13 @@ def test_scores_are_floats_one_a_movie(model: Model, board: TrainingData) -> Non
     assert clipped.dtype == scores.dtype
     assert clipped.min() >= 0.5
     assert clipped.max() <= 5.0
+
+
+def test_more_than_the_catalogue_can_be_asked_for(model: Model, board: TrainingData) -> None:
+    scores = model.score(batch_of(board, [0]))[0]
+    best = top_k(scores, 1000)
+    assert sorted(best.tolist()) == list(range(N_MOVIES))
+    assert (np.diff(scores[best]) <= 0).all()
 
 
 def test_columns_find_movies(model: Model) -> None:

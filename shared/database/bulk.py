@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 500_000
 """Ratings sent at a time, so that progress can be told."""
+
+_MOST_READERS = 4
 
 
 def replace_dataset(
@@ -78,6 +83,9 @@ def replace_dataset(
 def read_dataset(engine: Engine) -> tuple[Import, Dataset]:
     """Read everything, as of one moment.
 
+    Ratings are read by several connections at once, each a range of users, since turning rows into columns
+    keeps a core busy. If an import comes between them, all is read again.
+
     Returns
     -------
     Import
@@ -90,6 +98,41 @@ def read_dataset(engine: Engine) -> tuple[Import, Dataset]:
     DataError
         If nothing was imported yet.
     """
+    while True:
+        with _snapshot(engine) as (current, connection):
+            movie_table = _read(connection, f"SELECT * FROM {movies.name} ORDER BY movie_id")
+            tag_table = _read(connection, f"SELECT * FROM {tags.name} ORDER BY user_id, movie_id, timestamp")
+            last = _read(connection, f"SELECT MAX(user_id) AS last FROM {ratings.name}").to_pylist()[0][
+                "last"
+            ]
+        n_readers = min(os.cpu_count() or 1, _MOST_READERS)
+        bounds = [(last or 0) * reader // n_readers for reader in range(n_readers + 1)]
+        with ThreadPoolExecutor(n_readers) as pool:
+            parts = list(pool.map(partial(_read_ratings, engine), bounds[:-1], bounds[1:]))
+        if all(imported == current for imported, _ in parts):
+            break
+    ids = {"user_id": "int32", "movie_id": "int32"}
+    return current, Dataset(
+        name=current.name,
+        movies=movie_table.to_pandas().astype(
+            {"movie_id": "int32", "year": "Int16", "imdb_id": "Int64", "tmdb_id": "Int64"}
+        ),
+        ratings=pd.concat([frame for _, frame in parts], ignore_index=True),
+        tags=tag_table.to_pandas().astype(ids | {"timestamp": "int64"}),
+    )
+
+
+def _read_ratings(engine: Engine, after: int, until: int) -> tuple[Import, pd.DataFrame]:
+    """Read the ratings of users ``after < user_id <= until``, and say of which import they are."""
+    query = f"SELECT * FROM {ratings.name} WHERE user_id > {after} AND user_id <= {until}"
+    types = {"user_id": "int32", "movie_id": "int32", "rating": "float32", "timestamp": "int64"}
+    with _snapshot(engine) as (current, connection):
+        return current, _columns(_read(connection, f"{query} ORDER BY user_id, movie_id"), types)
+
+
+@contextmanager
+def _snapshot(engine: Engine) -> Iterator[tuple[Import, Connection]]:
+    """Open a connection that sees the contents of one moment, and say what they are."""
     with _bulk_connection(engine) as connection:
         if engine.dialect.name == "postgresql":  # SQLite reads as of the first query anyway
             with connection.cursor() as cursor:
@@ -97,19 +140,7 @@ def read_dataset(engine: Engine) -> tuple[Import, Dataset]:
         found = _read(connection, f"SELECT * FROM {imports.name} ORDER BY import_id DESC LIMIT 1").to_pylist()
         if not found:
             raise DataError("The database is empty; import ratings first: movierec data import DIR.")
-        current = Import(**{name: found[0][name] for name in Import.__dataclass_fields__})
-        movie_table = _read(connection, f"SELECT * FROM {movies.name} ORDER BY movie_id")
-        rating_table = _read(connection, f"SELECT * FROM {ratings.name} ORDER BY user_id, movie_id")
-        tag_table = _read(connection, f"SELECT * FROM {tags.name} ORDER BY user_id, movie_id, timestamp")
-    ids = {"user_id": "int32", "movie_id": "int32"}
-    return current, Dataset(
-        name=current.name,
-        movies=movie_table.to_pandas().astype(
-            {"movie_id": "int32", "year": "Int16", "imdb_id": "Int64", "tmdb_id": "Int64"}
-        ),
-        ratings=_columns(rating_table, ids | {"rating": "float32", "timestamp": "int64"}),
-        tags=tag_table.to_pandas().astype(ids | {"timestamp": "int64"}),
-    )
+        yield Import(**{name: found[0][name] for name in Import.__dataclass_fields__}), connection
 
 
 def _columns(table: pa.Table, types: dict[str, str]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from worker.models.bayes_features import FloatArray
 from worker.models.bayes_posterior import MovieSamples
 from worker.models.bayes_sessions import session_prior
 
-_SWEEPS = (60, 200)
+_SWEEPS = (50, 200)
 _RATING_DRAWS = 1e9
 """Sweeps by default are this many by the number of ratings, within the limits: more data mix in fewer, and
 a minute of two cores is enough."""

@@ -142,6 +142,7 @@ def render(figures: Sequence[TrainingFigures], algorithm: str, surprise_epochs: 
         ("  a million ratings (s)", lambda f: f"{f.train_seconds / f.ratings * 1e6:.2f}"),
         ("sweeps", lambda f: f"{f.sweeps}"),
         ("a sweep (s)", lambda f: f"{f.sweep_seconds:.3f}"),
+        ("  a million ratings (s)", lambda f: f"{f.sweep_seconds / f.ratings * 1e6:.3f}"),
         ("RMSE, held out", lambda f: f"{f.rmse:.4f}"),
         ("  noise floor", lambda f: f"{f.noise_floor:.4f}"),
         ("peak memory (MB)", lambda f: f"{f.peak_megabytes:,.0f}"),

@@ -289,7 +289,7 @@ def bench_training(
     algorithm: Algorithm = None,
     surprise_epochs: Annotated[
         int, typer.Option(min=0, max=20, help="Epochs of Surprise's SVD that are really run; 0: none.")
-    ] = 1,
+    ] = 2,
 ) -> None:
     """Train on generated data of ML-20M's shape, beside scikit-surprise, and compare."""
     from benchmarks.training import run

@@ -6,7 +6,6 @@ no dependency of movierec: ``.venv/bin/pip install myfm "setuptools<81"``; witho
 """
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -34,59 +33,59 @@ def run(dataset: Dataset, *, n_folds: int, seed: int, results: Path, progress: P
     """Measure and return the table; it is also written to ``bench_accuracy.txt`` and ``.json``."""
     contenders = [Contender.parse(text, seed) for text in CONTENDERS]
     evaluation = cross_validate(dataset, contenders, n_folds=n_folds, seed=seed, progress=progress)
-    rows: list[tuple[str, list[float], float]] = []
+    errors: dict[str, list[float]] = {}
     for contender in contenders:
-        label, seconds = CONTENDERS[contender.name], evaluation.values(contender, "fit_seconds")
-        rows.append((label, evaluation.values(contender, "rmse"), float(np.mean(seconds))))
+        label = CONTENDERS[contender.name]
+        errors[label] = evaluation.values(contender, "rmse")
         if contender.name == "bayes":
-            day_known = evaluation.values(contender, "rmse_day_known")
-            rows.append((f"{label}, day of the rating known", day_known, float(np.mean(seconds))))
-    rows += _myfm(training_data(dataset), n_folds, seed, progress)
-    reference = summary(rows[0][1])["mean"]
-    lines = [
-        f"{dataset.name}: RMSE of {n_folds} random folds, seed {seed}; the same folds for all.",
-        "",
-        f"{'':<36}" + "".join(f"{f'Fold {fold + 1}':>9}" for fold in range(n_folds)),
-    ]
-    lines[-1] += f"{'Mean':>9}{'against svd':>13}{'fit (s)':>9}"
-    for label, values, fit_seconds in rows:
-        mean = summary(values)["mean"]
-        folds = "".join(f"{value:>9.4f}" for value in values)
-        change = f"{(mean / reference - 1) * 100:>+12.2f}%"
-        lines.append(f"{label:<36}{folds}{mean:>9.4f}{change}{fit_seconds:>9.1f}")
-    table = "\n".join(lines) + "\n"
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "bench_accuracy.txt").write_text(table)
+            errors[f"{label}, day of the rating known"] = evaluation.values(contender, "rmse_day_known")
+    errors |= _myfm(training_data(dataset), n_folds, seed, progress)
     document = {
         "dataset": dataset.name,
         "folds": n_folds,
         "seed": seed,
-        "results": [{"model": label, "rmse": summary(values)} for label, values, _ in rows],
+        "results": [{"model": label, "rmse": summary(values)} for label, values in errors.items()],
     }
+    table = render(document)
+    results.mkdir(parents=True, exist_ok=True)
     (results / "bench_accuracy.json").write_text(json.dumps(document, indent=2) + "\n")
+    (results / "bench_accuracy.txt").write_text(table)
     return table
 
 
-def _myfm(
-    data: TrainingData, n_folds: int, seed: int, progress: Progress
-) -> list[tuple[str, list[float], float]]:
+def render(document: dict[str, Any]) -> str:
+    """Return the table of what ``bench_accuracy.json`` holds."""
+    n_folds, rows = document["folds"], document["results"]
+    reference = rows[0]["rmse"]["mean"]
+    heads = "".join(f"{f'Fold {fold + 1}':>9}" for fold in range(n_folds))
+    lines = [
+        f"{document['dataset']}: RMSE of {n_folds} random folds, seed {document['seed']}; the same for all.",
+        "",
+        f"{'':<34}{heads}{'Mean':>9}{'against svd':>13}",
+    ]
+    for row in rows:
+        mean = row["rmse"]["mean"]
+        folds = "".join(f"{value:>9.4f}" for value in row["rmse"]["folds"])
+        lines.append(f"{row['model']:<34}{folds}{mean:>9.4f}{(mean / reference - 1) * 100:>+12.2f}%")
+    return "\n".join(lines) + "\n"
+
+
+def _myfm(data: TrainingData, n_folds: int, seed: int, progress: Progress) -> dict[str, list[float]]:
     try:
         from myfm import MyFMRegressor
     except ImportError:
-        return []
+        return {}
     features = _one_hot(data)
     fold_of = fold_numbers(data, n_folds, seed, Split.RANDOM)
-    errors, seconds = [], []
+    errors = []
     for fold in range(n_folds):
         progress(Step("myfm", fold, n_folds, "fold"))
         is_test = fold_of == fold
-        started = time.perf_counter()
         model: Any = MyFMRegressor(rank=_RANK, random_seed=seed)
         model.fit(features[~is_test], data.ratings[~is_test], n_iter=_DRAWS, n_kept_samples=_KEPT)
-        seconds.append(time.perf_counter() - started)
         estimates: NDArray[np.float64] = np.clip(model.predict(features[is_test]), *data.scale)
         errors.append(float(np.sqrt(np.mean((estimates - data.ratings[is_test]) ** 2))))
-    return [(f"myfm, rank {_RANK}, {_DRAWS} draws", errors, float(np.mean(seconds)))]
+    return {f"myfm, rank {_RANK}, {_DRAWS} draws": errors}
 
 
 def _one_hot(data: TrainingData) -> sparse.csr_matrix:

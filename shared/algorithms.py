@@ -46,7 +46,7 @@ class BayesConfig(AlgorithmConfig):
         default=None,
         ge=2,
         le=10_000,
-        description="Draws of everything; by default 200, from 5 million ratings on fewer.",
+        description="Draws of everything; by default 200, from 4 million ratings on fewer, 40 at least.",
     )
     burn_in: int | None = Field(
         default=None, ge=1, le=10_000, description="Sweeps before the first kept sample; by default a third."

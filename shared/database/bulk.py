@@ -102,11 +102,9 @@ def read_dataset(engine: Engine) -> tuple[Import, Dataset]:
         with _snapshot(engine) as (current, connection):
             movie_table = _read(connection, f"SELECT * FROM {movies.name} ORDER BY movie_id")
             tag_table = _read(connection, f"SELECT * FROM {tags.name} ORDER BY user_id, movie_id, timestamp")
-            last = _read(connection, f"SELECT MAX(user_id) AS last FROM {ratings.name}").to_pylist()[0][
-                "last"
-            ]
+            (last,) = _read(connection, f"SELECT MAX(user_id) AS id FROM {ratings.name}").to_pylist()
         n_readers = min(os.cpu_count() or 1, _MOST_READERS)
-        bounds = [(last or 0) * reader // n_readers for reader in range(n_readers + 1)]
+        bounds = [(last["id"] or 0) * reader // n_readers for reader in range(n_readers + 1)]
         with ThreadPoolExecutor(n_readers) as pool:
             parts = list(pool.map(partial(_read_ratings, engine), bounds[:-1], bounds[1:]))
         if all(imported == current for imported, _ in parts):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from worker.evaluation.results import METRICS, Contender, Evaluation, Split, summary
 
@@ -67,6 +68,9 @@ def plot_comparison(evaluation: Evaluation) -> bytes:
             alpha=0.8,
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("fit time (s, logarithmic)")
     axes.set_ylabel("RMSE of the test part (stars)")
     axes.set_title(f"{evaluation.dataset}, {evaluation.split} split: a mark a fold")

@@ -19,8 +19,8 @@ from worker.models.bayes_features import FloatArray
 from worker.models.bayes_posterior import MovieSamples
 from worker.models.bayes_sessions import session_prior
 
-_SWEEPS = (50, 200)
-_RATING_DRAWS = 1e9
+_SWEEPS = (40, 200)
+_RATING_DRAWS = 8e8
 """Sweeps by default are this many by the number of ratings, within the limits: more data mix in fewer, and
 a minute of two cores is enough."""
 _LEAST_HELD_OUT, _MOST_HELD_OUT = 50, 20_000

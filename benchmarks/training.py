@@ -57,7 +57,7 @@ class TrainingFigures:
     sweep_seconds : float
         Of one pass over all ratings, median.
     sweeps : int
-        Passes.
+        Passes that were timed; the first one, which includes the set-up, is not.
     rmse, noise_floor : float
         On the held-out ratings; and of the generator's true means, which no model can beat.
     peak_megabytes : float
@@ -140,7 +140,7 @@ def render(figures: Sequence[TrainingFigures], algorithm: str, surprise_epochs: 
         ("fit (s)", lambda f: f"{f.fit_seconds:.1f}"),
         ("database to published version (s)", lambda f: f"{f.train_seconds:.1f}"),
         ("  a million ratings (s)", lambda f: f"{f.train_seconds / f.ratings * 1e6:.2f}"),
-        ("sweeps", lambda f: f"{f.sweeps}"),
+        ("sweeps timed", lambda f: f"{f.sweeps}"),
         ("a sweep (s)", lambda f: f"{f.sweep_seconds:.3f}"),
         ("  a million ratings (s)", lambda f: f"{f.sweep_seconds / f.ratings * 1e6:.3f}"),
         ("RMSE, held out", lambda f: f"{f.rmse:.4f}"),

@@ -51,6 +51,11 @@ class Fleet:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    @property
+    def newest_version(self) -> str | None:
+        """The newest model version in service; names begin with the time."""
+        return max(self.versions, default=None)
+
     def require_capacity(self) -> None:
         """Refuse new work that nobody would do in time.
 

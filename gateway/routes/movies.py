@@ -63,7 +63,8 @@ async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Dep
     catalogue = state.catalogue
     if movie_id not in catalogue:
         raise UnknownMovie(movie_id)
-    return json_answer(request, render.movie(movie_id, catalogue), version=None, cached=True)
+    body = render.movie(movie_id, catalogue)
+    return json_answer(request, body, version=state.fleet.newest_version, cached=True)
 
 
 @router.get(

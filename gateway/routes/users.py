@@ -90,7 +90,7 @@ def rated(user_id: UserId, request: Request, state: Annotated[State, Depends(sta
     if not movies:
         raise UnknownUser(user_id)
     body = render.rated(user_id, movies, state.catalogue)
-    return json_answer(request, body, version=None, cached=False)
+    return json_answer(request, body, version=state.fleet.newest_version, cached=False)
 
 
 @router.get(

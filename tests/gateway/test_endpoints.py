@@ -158,6 +158,16 @@ def test_both_slash_forms_and_head(client: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_every_answer_carries_its_headers(client: httpx.Client, service: Service, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["X-Model-Version"] == service.trained.manifest.version
+    assert headers["X-Cache"] in {"hit", "miss"}
+    assert headers["X-Request-ID"]
+    assert headers["ETag"]
+    assert headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_what_has_not_changed_is_not_sent(client: httpx.Client, path: str) -> None:
     tag = client.get(path).headers["ETag"]
     for known in (tag, f'"other", W/{tag}', "*"):

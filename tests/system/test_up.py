@@ -163,7 +163,12 @@ def test_a_trainer_that_is_killed_loses_no_accepted_training(up: Up) -> None:
 def test_a_running_training_does_not_outlive_the_stop(up: Up) -> None:
     body = {"algorithm": "bayes", "parameters": {"n_sweeps": 10000}}
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
-    wait_for(lambda: up.client.get(job).json()["progress"], "the training has begun")
+    progress = wait_for(
+        lambda: (found := up.client.get(job).json()["progress"]) and found["metrics"] and found,
+        "sweeps are told",
+    )
+    assert progress["metrics"]["rmse"] > 0
+    assert progress["seconds_left"] > 0
     (trainer,) = up.pids("--queue train")
     (training,) = map(int, Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split())
     started = time.monotonic()

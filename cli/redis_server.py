@@ -68,8 +68,13 @@ class RedisServer:
         """Its process, None if it was not started."""
         return self._process.pid if self._process else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, None while it runs or before it started."""
+        return self._process.poll() if self._process else None
+
     def start(self) -> None:
-        """Start and wait until it answers.
+        """Start and wait until it answers; one that died comes back with the same address and data.
 
         Raises
         ------

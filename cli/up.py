@@ -72,7 +72,7 @@ def run_up(
                 child.start()
             _wait_until_ready(settings, children, workers)
             _welcome(settings, token_file)
-            _keep_up(children)
+            _keep_up(children, redis_server)
         except _Stopped:
             status.print("\nStopping ...")
         finally:
@@ -214,12 +214,15 @@ def _welcome(settings: GatewaySettings, token_file: Path | None) -> None:
     output.print("Ctrl-C stops everything.")
 
 
-def _keep_up(children: list[Child]) -> None:
+def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:
     """Start again whatever dies, until a signal ends this."""
     failures = dict.fromkeys(children, 0)
     started = dict.fromkeys(children, time.monotonic())
     due: dict[Child, float] = {}
     while True:
+        if redis_server is not None and redis_server.exit_code is not None:
+            status.print(f"Redis ended with exit code {redis_server.exit_code}; starting it again.")
+            redis_server.start()
         now = time.monotonic()
         for child in children:
             if child in due:

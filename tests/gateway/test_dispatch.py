@@ -171,18 +171,19 @@ def test_when_redis_is_away_it_is_said_and_when_it_is_back_it_works(trained: Tra
 
 
 def test_a_stale_ranking_is_not_taken_for_the_answer(
-    fake_worker: Heartbeat, lonely_gateway: Gateway, redis_client: redis.Redis
+    fake_worker: Heartbeat, redis_client: redis.Redis, redis_url: str, trained: Trained, tmp_path: Path
 ) -> None:
     """Nobody computes the new one, and the old one, which is still in the cache, must not be handed out."""
-    lonely_gateway.wait_until_ready(1)
     key, field = keys.ranking(Kind.SUGGESTED, 1)
     old = Ranking("20200101T000000Z-svd-000000", 1, 3, [1], [1])
     redis_client.hset(key, field, old.to_bytes())
-    path = "/api/v1/users/1/suggested_movies"
-    assert lonely_gateway.client.get(path).status_code == 202
-    redis_client.delete("rq:queue:serve")  # the question is lost, so that it is asked again
-    wait_for(lambda: "asking again" in lonely_gateway.output, "the question is asked again")
-    assert lonely_gateway.client.get(path).status_code == 202
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "WAIT_BUDGET": "3"}
+    with Gateway(log=tmp_path / "gateway.log", **settings) as gateway, ThreadPoolExecutor(1) as pool:
+        gateway.wait_until_ready(1)
+        asked = pool.submit(gateway.client.get, "/api/v1/users/1/suggested_movies")
+        wait_for(lambda: redis_client.delete("rq:queue:serve"), "the question was queued, and is lost")
+        wait_for(lambda: "asking again" in gateway.output, "the question is asked again")
+        assert asked.result().status_code == 202
 
 
 def test_a_gateway_that_starts_without_workers_serves_what_is_cached(

@@ -144,6 +144,22 @@ def test_a_worker_that_is_killed_while_it_answers_is_replaced(up: Up) -> None:
     assert "starting it again" in up.output
 
 
+def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
+    body = {"algorithm": "svd", "parameters": {"n_epochs": 5}}
+    (trainer,) = up.pids("--queue train")
+    os.kill(trainer, signal.SIGSTOP)  # the training stays in the queue
+    job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
+    time.sleep(1.1)  # appendfsync everysec: what was accepted more than a second ago is on the disk
+    (server,) = up.pids("redis-server")
+    os.kill(server, signal.SIGKILL)
+    wait_for(
+        lambda: "Redis ended" in up.output and up.client.get("/readyz").status_code == 200, "all is back"
+    )
+    assert up.client.get("/api/v1/users/9/suggested_movies").status_code == 200
+    os.kill(trainer, signal.SIGCONT)
+    wait_for(lambda: up.client.get(job).json()["state"] == "finished", "the training is done", 60)
+
+
 def test_a_trainer_that_is_killed_loses_no_accepted_training(up: Up) -> None:
     body = {"algorithm": "svd", "parameters": {"n_epochs": 300, "n_factors": 100}}
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
@@ -167,7 +183,7 @@ def test_a_running_training_does_not_outlive_the_stop(up: Up) -> None:
         lambda: (found := up.client.get(job).json()["progress"]) and found["metrics"] and found,
         "sweeps are told",
     )
-    assert progress["metrics"]["rmse"] > 0
+    assert progress["metrics"]["train_rmse"] > 0
     assert progress["seconds_left"] > 0
     (trainer,) = up.pids("--queue train")
     (training,) = map(int, Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split())

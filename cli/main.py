@@ -369,6 +369,10 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a directory that cannot be written, a full disk
+        where = f": {error.filename}" if error.filename else ""
+        status.print(f"[bold red]error:[/bold red] {_escape(f'{error.strerror or error}{where}')}")
+        sys.exit(1)
 
 
 def _escape(text: str) -> str:

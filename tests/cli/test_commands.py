@@ -120,6 +120,14 @@ def test_what_goes_wrong_is_one_message(arguments: list[str], words: str, tmp_pa
     assert "Traceback" not in ended.stderr
 
 
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = run("data", "import", str(tmp_path), cwd=tmp_path, DATA_DIR="file/data")
+    assert ended.returncode == 1
+    assert "error: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("variable", ["QUEUE_URL", "DATABASE_URL", "WAIT_BUDGET"])
 def test_settings_that_make_no_sense(variable: str, tmp_path: Path) -> None:
     ended = run("gateway", cwd=tmp_path, **{variable: "nonsense"})

@@ -1,6 +1,7 @@
 """Start, second start, retraining, deaths, and the end."""
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PROJECT
 from tests.processes import alive, wait_for
 from tests.system.conftest import Up
 
@@ -207,13 +209,26 @@ def test_a_port_that_is_taken_is_said_at_once(small_files: Path, tmp_path: Path)
     assert not up.children()
 
 
-def test_a_child_that_dies_at_its_start_is_named_and_all_is_stopped(
-    small_files: Path, tmp_path: Path
-) -> None:
+def test_a_child_that_dies_at_its_start_is_named_and_all_is_stopped(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "data")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'gateway' in sys.orig_argv:\n    print('no luck today', flush=True)\n    os._exit(7)\n"
+    )
+    up = Up(tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    assert up.process.wait(60) == 1
+    up.client.close()
+    assert "gateway died at its start with exit code 7" in up.output
+    assert "no luck today" in up.output
+    assert "Traceback" not in up.output
+    assert not up.children()
+
+
+def test_settings_that_are_wrong_are_named(small_files: Path, tmp_path: Path) -> None:
     up = Up(tmp_path, "--data", str(small_files), COMPUTE_THREADS="none")
     assert up.process.wait(60) == 1
     up.client.close()
     assert "COMPUTE_THREADS" in up.output
+    assert "Traceback" not in up.output
     assert not up.children()
 
 

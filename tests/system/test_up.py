@@ -211,9 +211,8 @@ def test_a_port_that_is_taken_is_said_at_once(small_files: Path, tmp_path: Path)
 
 def test_a_child_that_dies_at_its_start_is_named_and_all_is_stopped(prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared, tmp_path / "data")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\nif 'gateway' in sys.orig_argv:\n    print('no luck today', flush=True)\n    os._exit(7)\n"
-    )
+    die = "    print('no luck today', flush=True)\n    os._exit(7)\n"
+    (tmp_path / "sitecustomize.py").write_text(f"import os, sys\nif 'gateway' in sys.orig_argv:\n{die}")
     up = Up(tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}")
     assert up.process.wait(60) == 1
     up.client.close()

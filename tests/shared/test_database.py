@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -25,30 +26,31 @@ def tool(name: str) -> str | None:
     return shutil.which(name) or (str(installed[-1]) if installed else None)
 
 
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
     initdb, pg_ctl = tool("initdb"), tool("pg_ctl")
     if initdb is None or pg_ctl is None:
         pytest.skip("PostgreSQL is not installed")
-    directory = tmp_path_factory.mktemp("postgres")
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        if "postgres" not in {user.pw_name for user in pwd.getpwall()}:
+        if "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
             pytest.skip("there is no user postgres to run PostgreSQL as")
         user = "postgres"
-        shutil.chown(directory, "postgres")
-        for parent in directory.parents[:2]:
-            parent.chmod(0o755)
-    cluster, port = directory / "cluster", free_port()
+    # Not below pytest's directory, which only its owner may enter.
+    with TemporaryDirectory(prefix="movierec-postgres-") as name:
+        directory = Path(name)
+        if user:
+            shutil.chown(directory, user)
+        cluster, port = directory / "cluster", free_port()
 
-    def run(*command: str | Path) -> None:
-        subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL, user=user)
+        def run(*command: str | Path) -> None:
+            subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL, user=user)
 
-    run(initdb, "-D", cluster, "-A", "trust", "-U", "movierec", "--no-sync")
-    server = (pg_ctl, "-D", cluster, "-w", "-l", directory / "log")
-    run(*server, "-o", f"-p {port} -k {directory} -h 127.0.0.1", "start")
-    yield f"postgresql://movierec@127.0.0.1:{port}/postgres"
-    run(*server, "-m", "immediate", "stop")
+        run(initdb, "-D", cluster, "-A", "trust", "-U", "movierec", "--no-sync")
+        server = (pg_ctl, "-D", cluster, "-w", "-l", directory / "log")
+        run(*server, "-o", f"-p {port} -k {directory} -h 127.0.0.1", "start")
+        yield f"postgresql://movierec@127.0.0.1:{port}/postgres"
+        run(*server, "-m", "immediate", "stop")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

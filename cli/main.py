@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.console import output, show_progress, status
-from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config, split_parameter
+from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
 from shared.contract import QueueName
-from shared.errors import ConfigurationError, MovierecError
+from shared.errors import MovierecError
 from shared.logs import configure_logging
 from shared.settings import GatewaySettings, Settings, WorkerSettings, load
 
@@ -152,7 +152,6 @@ def train(
     from shared.datasets.importing import import_dataset
     from worker.training import train as train_and_publish
 
-    _require_algorithm(algorithm)
     settings = load(WorkerSettings)
     given: dict[str, object] = {"seed": seed, **dict(split_parameter(text) for text in parameter or [])}
     if max_seconds is not None:
@@ -352,9 +351,8 @@ def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, 
 
 
 def _require_algorithm(algorithm: str | None) -> None:
-    if algorithm is not None and algorithm not in CONFIGS:
-        known = ", ".join(sorted(CONFIGS))
-        raise ConfigurationError(f"There is no algorithm {algorithm!r}; choose one of: {known}.")
+    if algorithm is not None:
+        config_class(algorithm)
 
 
 def main() -> None:

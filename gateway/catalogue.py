@@ -30,12 +30,12 @@ class Catalogue:
     def load(cls, engine: Engine) -> "Catalogue":
         """Read the database."""
         with engine.connect() as connection, connection.begin():
-            imported = queries.current_import(connection)
+            revision = queries.data_revision(connection)
             details = {
                 movie.movie_id: orjson.dumps({"title": movie.title, "genres": movie.genres})[1:-1]
                 for movie in queries.all_movies(connection)
             }
-        return cls(imported.import_id if imported else 0, details)
+        return cls(revision, details)
 
     def __contains__(self, movie_id: int) -> bool:
         return movie_id in self.details

@@ -212,17 +212,12 @@ class Dispatcher:
             replies = await pipeline.execute()
         mine = []
         for flight, won, holder in zip(batch.flights, replies[::2], replies[1::2], strict=True):
-            if won:
+            # A claim that vanished between the two commands was answered just then: ask anew.
+            if won or holder is None:
                 mine.append(flight)
-            elif holder is not None:
+            else:
                 flight.job_id = holder.decode()
-        # A claim that vanished between the two commands was answered just then; it is asked again below.
-        lost = [
-            flight
-            for flight, won, holder in zip(batch.flights, replies[::2], replies[1::2], strict=True)
-            if not won and holder is None
-        ]
-        return mine + lost
+        return mine
 
     async def _enqueue(self, kind: Kind, flights: Iterable[_Flight], job_id: str) -> None:
         ids = [flight.question.entity_id for flight in flights]

@@ -67,8 +67,7 @@ class State:
 
     def _revision(self) -> int:
         with self.engine.connect() as connection:
-            imported = queries.current_import(connection)
-        return imported.import_id if imported else 0
+            return queries.data_revision(connection)
 
 
 def current_version(store: ArtifactStore) -> str | None:

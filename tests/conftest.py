@@ -16,6 +16,7 @@ from shared.broker import connect
 from shared.database.engine import open_database
 from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
+from worker.serving import Serving
 from worker.training import train
 
 PROJECT = Path(__file__).parent.parent
@@ -95,3 +96,11 @@ def trained(movielens_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     manifest = train(engine, store, SvdConfig(n_epochs=3, n_factors=20), keep=3)
     yield Trained(data_dir, engine, store, manifest)
     engine.dispose()
+
+
+@pytest.fixture
+def serving(trained: Trained) -> Serving:
+    """Return the trained model, ready to answer in this process."""
+    serving = Serving(trained.store, trained.engine)
+    serving.refresh()
+    return serving

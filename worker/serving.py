@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from shared.artifacts import ArtifactStore, Manifest
 from shared.contract import RULES, Kind
@@ -135,7 +135,7 @@ class Serving:
 
     def _find_similar(self, loaded: LoadedModel, movie_ids: Sequence[int]) -> list[Ranking]:
         with self._engine.connect() as connection:
-            revision = _revision(connection)
+            revision = queries.data_revision(connection)
         rule = RULES[Kind.SIMILAR]
         unit = 10**rule.decimals
         rankings = []
@@ -161,11 +161,6 @@ class Serving:
     def _read_ratings(self, user_ids: Sequence[int]) -> tuple[int, RatingsBatch]:
         """Read the ratings of a batch of users in one query."""
         with self._engine.connect() as connection:
-            revision = _revision(connection)
+            revision = queries.data_revision(connection)
             rows = queries.ratings_of(connection, set(user_ids))
         return revision, ratings_batch(user_ids, rows)
-
-
-def _revision(connection: Connection) -> int:
-    imported = queries.current_import(connection)
-    return imported.import_id if imported else 0

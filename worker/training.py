@@ -74,10 +74,11 @@ def _places(ids: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.int
 
     A table of all possible ids is several times faster than a search, and MovieLens' ids are small.
     """
-    if max(ids.max(initial=0), wanted.max(initial=0)) > _LARGEST_TABLE:
+    largest = int(max(ids.max(initial=0), wanted.max(initial=0)))
+    if largest > _LARGEST_TABLE:
         places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
         return np.where(ids[places] == wanted, places, -1).astype(np.int32)
-    table = np.full(int(max(ids.max(initial=0), wanted.max(initial=0))) + 1, -1, dtype=np.int32)
+    table = np.full(largest + 1, -1, dtype=np.int32)
     table[ids] = np.arange(len(ids), dtype=np.int32)
     return table[wanted]
 

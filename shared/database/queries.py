@@ -76,6 +76,12 @@ def current_import(connection: Connection) -> Import | None:
     return Import(*row) if row else None
 
 
+def data_revision(connection: Connection) -> int:
+    """Return the revision of the data, 0 if nothing was imported yet."""
+    imported = current_import(connection)
+    return imported.import_id if imported else 0
+
+
 def split_genres(genres: str) -> list[str]:
     """Return the genres of their joined form."""
     return genres.split("|") if genres else []

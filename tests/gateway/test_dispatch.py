@@ -98,11 +98,9 @@ def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, 
     assert answers[0].content == answers[1].content
 
 
-def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service) -> None:
+def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, serving: Serving) -> None:
     from shared.broker import connect
 
-    serving = Serving(service.trained.store, service.trained.engine)
-    serving.refresh()
     users = list(range(1, 201))
     with connect(service.redis_url) as client:
         for user_id in users:
@@ -187,10 +185,8 @@ def test_a_stale_ranking_is_not_taken_for_the_answer(
 
 
 def test_a_gateway_that_starts_without_workers_serves_what_is_cached(
-    lonely_gateway: Gateway, redis_client: redis.Redis, trained: Trained
+    lonely_gateway: Gateway, redis_client: redis.Redis, serving: Serving
 ) -> None:
-    serving = Serving(trained.store, trained.engine)
-    serving.refresh()
     key, field = keys.ranking(Kind.SUGGESTED, 1)
     redis_client.hset(key, field, serving.rank(Kind.SUGGESTED, [1])[0].to_bytes())
     answer = lonely_gateway.client.get("/api/v1/users/1/suggested_movies")

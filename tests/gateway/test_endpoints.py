@@ -76,10 +76,8 @@ def test_every_movie_is_as_in_the_file(
 
 
 def test_suggestions_are_what_the_model_says(
-    client: httpx.Client, service: Service, ratings: pd.DataFrame
+    client: httpx.Client, serving: Serving, ratings: pd.DataFrame
 ) -> None:
-    serving = Serving(service.trained.store, service.trained.engine)
-    serving.refresh()
     user_ids = sorted(ratings["user_id"].unique().tolist())[:10]
     for user_id, expected in zip(user_ids, serving.rank(Kind.SUGGESTED, user_ids), strict=True):
         movies = client.get(f"/api/v1/users/{user_id}/suggested_movies").json()["suggested_movies"]

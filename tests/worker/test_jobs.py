@@ -40,13 +40,6 @@ class Work:
 
 
 @pytest.fixture
-def serving(trained: Trained) -> Serving:
-    serving = Serving(trained.store, trained.engine)
-    serving.refresh()
-    return serving
-
-
-@pytest.fixture
 def work(redis_client: redis.Redis, serving: Serving) -> Iterator[Work]:
     jobs.configure(jobs.ServingContext(serving, redis_client, redis_client))
     yield Work(redis_client)

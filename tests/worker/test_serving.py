@@ -15,13 +15,6 @@ from worker.training import train
 
 
 @pytest.fixture
-def serving(trained: Trained) -> Serving:
-    serving = Serving(trained.store, trained.engine)
-    serving.refresh()
-    return serving
-
-
-@pytest.fixture
 def user_ids(trained: Trained) -> list[int]:
     ratings = bulk.read_dataset(trained.engine)[1].ratings
     return sorted(ratings["user_id"].unique().tolist())[:40]

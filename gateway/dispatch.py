@@ -23,7 +23,7 @@ from gateway.fleet import Fleet
 from gateway.problems import ComputationFailed, QueueUnreachable
 from shared import keys
 from shared.broker import enqueue_rankings
-from shared.contract import BATCH_LIMIT, RULES, Kind, News, Outcome
+from shared.contract import BATCH_LIMIT, RULES, Kind, News, RankingEvent
 from shared.ranking import Ranking
 
 log = structlog.get_logger(__name__)
@@ -258,7 +258,7 @@ class Dispatcher:
 
     async def _deliver(self, news: News) -> None:
         awaited = [question for i in news.ids if (question := Question(news.kind, i)) in self._flights]
-        if news.outcome is Outcome.WRITTEN:
+        if news.event is RankingEvent.WRITTEN:
             await self._collect(awaited, just_written=True)
             return
         for question in awaited:

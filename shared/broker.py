@@ -1,6 +1,6 @@
 """The queue: connections, the only jobs that it accepts, and the heartbeats of its workers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text
 
 from shared import keys
-from shared.contract import ALLOWED_JOBS, TRAIN_JOB, QueueName
+from shared.contract import ALLOWED_JOBS, TRAIN_JOB, Kind, News, QueueName, RankingEvent
 from shared.errors import ConfigurationError, MovierecError
 
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
@@ -130,7 +130,13 @@ def fetch_job(job_id: str, connection: redis.Redis) -> MovierecJob | None:
 
 
 def enqueue_rankings(
-    connection: redis.Redis, function: str, ids: Iterable[int], *, job_id: str, deadline: float
+    connection: redis.Redis,
+    function: str,
+    ids: Iterable[int],
+    *,
+    job_id: str,
+    deadline: float,
+    queue: QueueName = QueueName.SERVE,
 ) -> None:
     """Ask the workers for rankings, in one round trip.
 
@@ -146,9 +152,11 @@ def enqueue_rankings(
         Chosen by the caller, who can tell others before the job is queued.
     deadline : float
         Unix time after which nobody waits for the answer.
+    queue : QueueName
+        ``SERVE`` or ``WARM``.
     """
     with connection.pipeline(transaction=False) as pipeline:
-        open_queue(QueueName.SERVE, connection).enqueue(
+        open_queue(queue, connection).enqueue(
             function,
             kwargs={"ids": list(ids), "deadline": deadline},
             job_id=job_id,
@@ -184,6 +192,28 @@ def enqueue_training(
     )
 
 
+def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[int]) -> None:
+    """Say that ratings of users have changed in the database, after the change was committed.
+
+    Rankings that were computed from the ratings before are stale from now on, also those that a worker is
+    computing at this moment; every gateway drops them within a second.
+
+    Parameters
+    ----------
+    cache, queue : redis.Redis
+        Of the rankings and of the news.
+    user_ids : sequence of int
+        Whose ratings.
+    """
+    with cache.pipeline(transaction=False) as pipeline:
+        for user_id in user_ids:
+            key, _ = keys.ranking(Kind.SUGGESTED, user_id)
+            pipeline.hincrby(key, keys.CHANGES_FIELD, 1)
+            pipeline.expire(key, keys.ANSWER_TTL)
+        pipeline.execute()
+    queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, Kind.SUGGESTED, list(user_ids)).to_text())
+
+
 class Heartbeat(BaseModel):
     """What a worker says of itself twice a second.
 
@@ -199,6 +229,8 @@ class Heartbeat(BaseModel):
         Its process there.
     model_version : str or None
         Model that it holds; None for a worker that holds none.
+    job_seconds : float
+        Time that a job takes it, averaged over the latest; 0 before the first.
     """
 
     worker_id: str
@@ -206,12 +238,23 @@ class Heartbeat(BaseModel):
     host: str
     pid: int
     model_version: str | None = None
+    job_seconds: float = 0.0
 
-    def send(self, connection: redis.Redis) -> None:
-        """Tell Redis, in one round trip."""
+    def send(self, connection: redis.Redis, *, announce: bool = False) -> None:
+        """Tell Redis, in one round trip.
+
+        Parameters
+        ----------
+        connection : redis.Redis
+            Of the queue.
+        announce : bool
+            Whether the gateways should look at once: the worker is new, or has another model.
+        """
         with connection.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.worker(self.worker_id), self.model_dump_json(), px=keys.HEARTBEAT_TTL)
             pipeline.sadd(keys.workers(self.queue), self.worker_id)
+            if announce:
+                pipeline.publish(keys.FLEET_CHANNEL, self.worker_id)
             pipeline.execute()
 
     def withdraw(self, connection: redis.Redis) -> None:
@@ -219,6 +262,7 @@ class Heartbeat(BaseModel):
         with connection.pipeline(transaction=False) as pipeline:
             pipeline.delete(keys.worker(self.worker_id))
             pipeline.srem(keys.workers(self.queue), self.worker_id)
+            pipeline.publish(keys.FLEET_CHANNEL, self.worker_id)
             pipeline.execute()
 
 

@@ -15,6 +15,11 @@ class QueueName(StrEnum):
     """The queues; a worker process listens to exactly one."""
 
     SERVE = "serve"
+    """Questions that somebody waits for."""
+
+    WARM = "warm"
+    """Questions that somebody is likely to ask; the first to be dropped when there is much to do."""
+
     TRAIN = "train"
 
 
@@ -50,42 +55,48 @@ RULES = {
 }
 
 
-class Outcome(StrEnum):
-    """How a job for rankings ended."""
+class RankingEvent(StrEnum):
+    """What happened to rankings."""
 
     WRITTEN = "written"
+    """They can now be read from the cache."""
+
     FAILED = "failed"
+    """A worker could not compute them."""
+
+    CHANGED = "changed"
+    """What they were computed from has changed: nobody may show them any more."""
 
 
 @dataclass(frozen=True)
 class News:
-    """What a worker publishes at the end of a job for rankings.
+    """What is published about rankings.
 
     Attributes
     ----------
-    outcome : Outcome
-        Whether the rankings can now be read from the cache.
+    event : RankingEvent
+        What happened.
     kind : Kind
-        What was ranked.
+        To which kind of ranking.
     ids : list of int
-        For which users or movies.
+        Of which users or movies.
     """
 
-    outcome: Outcome
+    event: RankingEvent
     kind: Kind
     ids: list[int]
 
     def to_text(self) -> str:
         """Return the message, e.g. ``written suggested 1 2 3``."""
-        return " ".join([self.outcome, self.kind, *map(str, self.ids)])
+        return " ".join([self.event, self.kind, *map(str, self.ids)])
 
     @classmethod
     def from_text(cls, text: str) -> "News | None":
         """Read a message; None for what is none of ours."""
-        outcome, _, rest = text.partition(" ")
+        event, _, rest = text.partition(" ")
         kind, _, ids = rest.partition(" ")
         try:
-            return cls(Outcome(outcome), Kind(kind), [int(part) for part in ids.split()])
+            return cls(RankingEvent(event), Kind(kind), [int(part) for part in ids.split()])
         except ValueError:
             return None
 

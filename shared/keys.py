@@ -1,8 +1,29 @@
 """Every Redis key, channel and time to live that is ours; RQ's own start with ``rq:``."""
 
 from datetime import timedelta
+from enum import StrEnum
 
 from shared.contract import Kind
+
+
+class Counter(StrEnum):
+    """What is counted, as fields of :data:`COUNTERS`."""
+
+    COMPUTED = "computed"
+    """Rankings that workers computed."""
+
+    EXPIRED = "expired"
+    """Questions that were skipped, since nobody waited for the answer any more."""
+
+    FAILED = "failed"
+    """Questions that a worker could not answer."""
+
+    SHED = "shed"
+    """Questions of the warm queue that were dropped, since there was more urgent work."""
+
+    REFUSED = "refused"
+    """Jobs that were not ours: they named another function, or wanted callbacks."""
+
 
 ANSWER_TTL = timedelta(days=1)
 """Of a user's or movie's cached rankings, renewed at each write."""
@@ -17,8 +38,26 @@ HEARTBEAT_TTL = timedelta(seconds=2)
 TRAINING_TTL = timedelta(days=7)
 """Of the note which training runs; longer than any training may take."""
 
+ASKED_TTL = timedelta(days=7)
+"""Of the table of what is asked most, renewed at each write."""
+
+WARMING_TTL = timedelta(minutes=10)
+"""Of the note that one gateway has asked for the warming of a version."""
+
 ANSWERS_CHANNEL = "movierec:answers"
-"""Channel on which workers say :class:`shared.contract.News`."""
+"""Channel of :class:`shared.contract.News`."""
+
+FLEET_CHANNEL = "movierec:fleet"
+"""Channel on which a worker says its id when it comes, goes or takes over a model."""
+
+ASKED = "movierec:asked"
+"""Sorted set of what is asked most, ``<kind>:<id>`` by a count that fades; see :func:`asked`."""
+
+COUNTERS = "movierec:counters"
+"""Hash of totals over all workers: see :class:`Counter`. It has no time to live: totals are for good."""
+
+CHANGES_FIELD = "changes"
+"""Field, in the hash of a user's cached rankings, that counts the changes of the user's ratings."""
 
 TRAINING = "movierec:training"
 """Id of the training job that was accepted last."""
@@ -33,6 +72,16 @@ def ranking(kind: Kind, entity_id: int) -> tuple[str, str]:
 def claim(kind: Kind, entity_id: int) -> str:
     """Return the key that holds the id of the job which computes a ranking right now."""
     return f"movierec:claim:{kind.value}:{entity_id}"
+
+
+def asked(kind: Kind, entity_id: int) -> str:
+    """Return a member of :data:`ASKED`."""
+    return f"{kind.value}:{entity_id}"
+
+
+def warming(version: str, revision: int) -> str:
+    """Return the key of the note that the answers of a model and data revision are being warmed."""
+    return f"movierec:warming:{version}:{revision}"
 
 
 def workers(queue: str) -> str:

@@ -1,16 +1,16 @@
 """A ranking of movies as bytes: what workers write to the cache and gateways read.
 
-Layout, little-endian: format (u8), decimals (u8), number of movies (u16), data revision (u32), length of
-the model version (u8), the version in ASCII, then the movie ids (u32 each) and the scores (i32 each, in
-units of ``10 ** -decimals``). 150 movies take about 1.2 KB.
+Layout, little-endian: format (u8), decimals (u8), number of movies (u16), data revision (u32), changes of the
+user's ratings (u32), length of the model version (u8), the version in ASCII, then the movie ids (u32 each)
+and the scores (i32 each, in units of ``10 ** -decimals``). 150 movies take about 1.2 KB.
 """
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FORMAT = 1
-_HEADER = struct.Struct("<BBHIB")
+FORMAT = 2
+_HEADER = struct.Struct("<BBHIIB")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Ranking:
         Model version that computed it.
     revision : int
         Revision of the data that it was computed from.
+    changes : int
+        How often the user's ratings had changed, as :data:`shared.keys.CHANGES_FIELD` counts.
     decimals : int
         Digits after the point of a score.
     movie_ids : sequence of int
@@ -36,19 +38,20 @@ class Ranking:
     decimals: int
     movie_ids: Sequence[int]
     scores: Sequence[int]
+    changes: int = 0
 
     def to_bytes(self) -> bytes:
         """Pack."""
         version = self.version.encode("ascii")
         n = len(self.movie_ids)
-        header = _HEADER.pack(FORMAT, self.decimals, n, self.revision, len(version))
+        header = _HEADER.pack(FORMAT, self.decimals, n, self.revision, self.changes, len(version))
         return header + version + struct.pack(f"<{n}I{n}i", *self.movie_ids, *self.scores)
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Ranking | None":
         """Unpack; None for what an older or newer release wrote, so that it is computed anew."""
         try:
-            layout, decimals, n, revision, length = _HEADER.unpack_from(packed)
+            layout, decimals, n, revision, changes, length = _HEADER.unpack_from(packed)
             if layout != FORMAT:
                 return None
             start = _HEADER.size + length
@@ -56,4 +59,4 @@ class Ranking:
             numbers = struct.unpack(f"<{n}I{n}i", packed[start:])
         except (struct.error, UnicodeDecodeError):
             return None
-        return cls(version, revision, decimals, numbers[:n], numbers[n:])
+        return cls(version, revision, decimals, numbers[:n], numbers[n:], changes)

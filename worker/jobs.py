@@ -5,7 +5,8 @@ once for the same ids: they overwrite a ranking with the same one.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -16,7 +17,7 @@ from rq.timeouts import JobTimeoutException
 from shared import keys
 from shared.algorithms import parse_config
 from shared.artifacts import ArtifactStore
-from shared.contract import Kind, News, Outcome
+from shared.contract import Kind, News, RankingEvent
 from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
@@ -77,25 +78,55 @@ def _answer(kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
         raise RuntimeError("this process does not serve: worker.jobs.configure was not called")
     claims = [keys.claim(kind, entity_id) for entity_id in ids]
     if time.time() > deadline:
-        _context.queue.delete(*claims)
-        return {"computed": 0, "expired": len(ids)}
-    outcome = Outcome.FAILED
-    try:
-        rankings = _context.serving.rank(kind, ids)
-        with _context.cache.pipeline(transaction=False) as pipeline:
-            for entity_id, ranking in zip(ids, rankings, strict=True):
-                key, field = keys.ranking(kind, entity_id)
-                pipeline.hset(key, field, ranking.to_bytes())
-                pipeline.expire(key, keys.ANSWER_TTL)
+        with _context.queue.pipeline(transaction=False) as pipeline:
+            pipeline.delete(*claims)
+            pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
             pipeline.execute()
-        outcome = Outcome.WRITTEN
+        return {"computed": 0, "expired": len(ids)}
+    event, counter = RankingEvent.FAILED, keys.Counter.FAILED
+    try:
+        compute_rankings(_context.serving, _context.cache, kind, ids)
+        event, counter = RankingEvent.WRITTEN, keys.Counter.COMPUTED
     finally:
         # Only now, so that whoever hears of it finds it; in one step, so that a claim means news to come.
         with _context.queue.pipeline(transaction=True) as pipeline:
-            pipeline.publish(keys.ANSWERS_CHANNEL, News(outcome, kind, ids).to_text())
+            pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
             pipeline.delete(*claims)
+            pipeline.hincrby(keys.COUNTERS, counter, len(ids))
             pipeline.execute()
     return {"computed": len(ids), "expired": 0}
+
+
+def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> None:
+    """Compute rankings and write them to the cache.
+
+    Parameters
+    ----------
+    serving : Serving
+        With a model.
+    cache : redis.Redis
+        Of the rankings.
+    kind : Kind
+        What to rank.
+    ids : sequence of int
+        Users or movies.
+    """
+    changes = _read_changes(cache, ids) if kind is Kind.SUGGESTED else [0] * len(ids)
+    rankings = serving.rank(kind, ids)
+    with cache.pipeline(transaction=False) as pipeline:
+        for entity_id, ranking, count in zip(ids, rankings, changes, strict=True):
+            key, field = keys.ranking(kind, entity_id)
+            pipeline.hset(key, field, replace(ranking, changes=count).to_bytes())
+            pipeline.expire(key, keys.ANSWER_TTL)
+        pipeline.execute()
+
+
+def _read_changes(cache: redis.Redis, user_ids: Sequence[int]) -> list[int]:
+    """Read how often users' ratings have changed; before the ratings, so that a change meanwhile shows."""
+    with cache.pipeline(transaction=False) as pipeline:
+        for user_id in user_ids:
+            pipeline.hget(keys.ranking(Kind.SUGGESTED, user_id)[0], keys.CHANGES_FIELD)
+        return [int(count or 0) for count in pipeline.execute()]
 
 
 def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:

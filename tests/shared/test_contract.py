@@ -1,11 +1,11 @@
 import pytest
 
-from shared.contract import RULES, Kind, News, Outcome
+from shared.contract import RULES, Kind, News, RankingEvent
 
 
-@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("outcome", list(RankingEvent))
 @pytest.mark.parametrize("kind", list(Kind))
-def test_news_survives_the_channel(outcome: Outcome, kind: Kind) -> None:
+def test_news_survives_the_channel(outcome: RankingEvent, kind: Kind) -> None:
     news = News(outcome, kind, [1, 20, 300])
     assert News.from_text(news.to_text()) == news
 

@@ -39,4 +39,4 @@ def test_a_cut_ranking_is_none(cut: int) -> None:
 
 def test_another_format_is_none() -> None:
     packed = Ranking("v", 1, 3, [1], [2]).to_bytes()
-    assert Ranking.from_bytes(b"\x02" + packed[1:]) is None
+    assert Ranking.from_bytes(b"\x09" + packed[1:]) is None

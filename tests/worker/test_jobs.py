@@ -11,7 +11,7 @@ from rq.serializers import JSONSerializer
 
 from shared import keys
 from shared.broker import MovierecJob, enqueue_rankings, fetch_job, open_queue
-from shared.contract import RULES, Kind, News, Outcome, QueueName
+from shared.contract import RULES, Kind, News, QueueName, RankingEvent
 from tests.conftest import Trained
 from worker import jobs
 from worker.process import ServeWorker
@@ -60,7 +60,7 @@ def test_a_job_writes_rankings_tells_of_them_and_gives_up_its_claims(
         work()
         message = pubsub.get_message(timeout=5)
     assert message is not None
-    assert News.from_text(message["data"].decode()) == News(Outcome.WRITTEN, kind, [1, 2])
+    assert News.from_text(message["data"].decode()) == News(RankingEvent.WRITTEN, kind, [1, 2])
     expected = serving.rank(kind, [1, 2])
     for entity_id, ranking in zip((1, 2), expected, strict=True):
         key, field = keys.ranking(kind, entity_id)
@@ -108,7 +108,7 @@ def test_a_failure_is_told_too(
         work()
         message = pubsub.get_message(timeout=5)
     assert message is not None
-    assert News.from_text(message["data"].decode()) == News(Outcome.FAILED, Kind.SUGGESTED, [1])
+    assert News.from_text(message["data"].decode()) == News(RankingEvent.FAILED, Kind.SUGGESTED, [1])
     job = fetch_job(job_id, work.client)
     assert job is not None
     assert job.get_status() == JobStatus.FAILED

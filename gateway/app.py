@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway import problems
+from gateway import paths, problems
+from gateway.memory import AnswerMemory
 from gateway.middleware import RequestContext
 from gateway.problems import ProblemBody
 from gateway.routes import health, jobs, models, movies, users
@@ -36,10 +37,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, AnswerMemory]]:
         async with open_state(settings) as state:
             app.state.gateway = state
-            yield
+            yield {"memory": state.memory}  # for gateway.protocol
 
     app = FastAPI(
         title="movierec",
@@ -54,7 +55,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.state.settings = settings
     problems.install(app)
     for router in (users.router, movies.router, models.router, jobs.router):
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router, prefix=paths.API)
     app.include_router(health.router)
 
     @app.get("/", include_in_schema=False)

@@ -13,13 +13,13 @@ class Catalogue:
     ----------
     revision : int
         Of the data, 0 for an empty database.
-    details : dict of int to bytes
-        ``"title":...,"genres":[...]`` of each movie, as it stands in every answer.
+    fragments : dict of int to bytes
+        ``{"id":1,"title":"...","genres":[...]`` of each movie: an object that is not closed yet.
     """
 
-    def __init__(self, revision: int, details: dict[int, bytes]) -> None:
+    def __init__(self, revision: int, fragments: dict[int, bytes]) -> None:
         self.revision = revision
-        self.details = details
+        self.fragments = fragments
 
     @classmethod
     def empty(cls) -> "Catalogue":
@@ -31,14 +31,21 @@ class Catalogue:
         """Read the database."""
         with engine.connect() as connection, connection.begin():
             revision = queries.data_revision(connection)
-            details = {
-                movie.movie_id: orjson.dumps({"title": movie.title, "genres": movie.genres})[1:-1]
+            fragments = {
+                movie.movie_id: orjson.dumps(
+                    {"id": movie.movie_id, "title": movie.title, "genres": movie.genres}
+                )[:-1]
                 for movie in queries.all_movies(connection)
             }
-        return cls(revision, details)
+        return cls(revision, fragments)
+
+    def details(self, movie_id: int) -> bytes:
+        """Return ``"title":"...","genres":[...]`` of a movie."""
+        fragment = self.fragments[movie_id]
+        return fragment[fragment.index(b",") + 1 :]
 
     def __contains__(self, movie_id: int) -> bool:
-        return movie_id in self.details
+        return movie_id in self.fragments
 
     def __len__(self) -> int:
-        return len(self.details)
+        return len(self.fragments)

@@ -9,18 +9,21 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import NamedTuple
 
 import redis
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.admission import Admission
 from gateway.fleet import Fleet
-from gateway.problems import ComputationFailed, QueueUnreachable
+from gateway.flights import Batch, Batches, Flight
+from gateway.problems import ComputationFailed, DatabaseUnavailable, Problem, QueueUnreachable, UnknownUser
+from gateway.ranking_cache import CachedRanking, Question, RankingCache
 from shared import keys
 from shared.broker import enqueue_rankings
 from shared.contract import BATCH_LIMIT, RULES, Kind, News, RankingEvent
@@ -28,30 +31,38 @@ from shared.ranking import Ranking
 
 log = structlog.get_logger(__name__)
 
-GATHER_DELAY = timedelta(milliseconds=4)
-"""How long a batch waits for company while others are under way; alone it leaves at once."""
+LOST_AFTER = timedelta(seconds=1)
+"""Age from which a question is lost if the queue is idle, or if jobs that were sent after it are done."""
 
-RETRY_AFTER = timedelta(seconds=1)
-"""Age at which a question that an idle queue has not answered is asked again: its worker has died."""
-
+_OVERTAKEN_SECONDS = 0.5
+_MOST_TRIES = 2
 _SWEEP_INTERVAL_SECONDS = 0.25
 _RECONNECT_DELAY_SECONDS = 0.5
+_SILENCE_SECONDS = 1.0
+"""Pause after which the connection for news is asked whether it lives; after twice that it is renewed."""
+
+_GIVEN_UP = b"given-up"
+"""In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
+
+_GIVEN_UP_TTL = timedelta(minutes=1)
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is to be ranked, for whom, and from which data."""
+class Answer(NamedTuple):
+    """A ranking and where it comes from.
 
-    kind: Kind
-    entity_id: int
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A ranking, and whether the cache had it."""
+    Attributes
+    ----------
+    ranking : Ranking
+        The answer.
+    cached : bool
+        Whether the cache had it.
+    fresh : bool
+        Whether it may be shown again; not if data or model changed while it was computed.
+    """
 
     ranking: Ranking
     cached: bool
+    fresh: bool
 
 
 class StillWorkingError(Exception):
@@ -68,59 +79,51 @@ class StillWorkingError(Exception):
         self.job_id = job_id
 
 
-@dataclass(eq=False)
-class _Flight:
-    """A question under way and all who wait for it."""
-
-    question: Question
-    revision: int
-    job_id: str
-    future: asyncio.Future[Ranking]
-    started: float = field(default_factory=time.monotonic)
-    asked_again: bool = False
-
-
-@dataclass
-class _Batch:
-    """Questions of one kind that will share a job."""
-
-    kind: Kind
-    job_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    flights: list[_Flight] = field(default_factory=list)
-
-
 class Dispatcher:
     """Asks the workers, at most once for each question.
 
     Parameters
     ----------
-    cache : redis.asyncio.Redis
-        Of the rankings.
+    cache : RankingCache
+        What was answered before.
     queue : redis.asyncio.Redis
-        Of the claims and the news.
+        Of the news.
     jobs : redis.Redis
-        The same Redis for RQ, which is not asynchronous; used in a thread.
+        The same Redis for claims and RQ, which is not asynchronous; used in a thread.
     fleet : Fleet
         Who is there to work.
+    known_users : callable
+        Returns which of several users exist; asks the database, so it is called in a thread.
+    forget : callable
+        Told what has changed, and None when anything may have.
     wait_budget : timedelta
         Longest that a caller waits.
     """
 
     def __init__(
         self,
-        cache: redis.asyncio.Redis,
+        cache: RankingCache,
         queue: redis.asyncio.Redis,
         jobs: redis.Redis,
         fleet: Fleet,
+        known_users: Callable[[Collection[int]], set[int]],
+        forget: Callable[[News | None], None],
         wait_budget: timedelta,
     ) -> None:
         self._cache = cache
         self._queue = queue
         self._jobs = jobs
         self._fleet = fleet
+        self._known_users = known_users
+        self._forget = forget
         self._wait_budget = wait_budget.total_seconds()
-        self._flights: dict[Question, _Flight] = {}
-        self._batches: dict[Kind, _Batch] = {}
+        self._flights: dict[Question, Flight] = {}
+        self._batches = Batches(
+            lambda batch: self._spawn(self._send(batch)), lambda: self._fleet.able_workers
+        )
+        self._admission = Admission()
+        self._last_landing = 0.0
+        self._newest_landed = 0.0  # when the youngest job that is done was sent
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -137,7 +140,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for flight in list(self._flights.values()):
-            self._fail(flight, QueueUnreachable("This gateway is shutting down; ask again."))
+            self._land(flight, QueueUnreachable("This gateway is shutting down; ask again."))
 
     async def ask(self, question: Question, revision: int, *, wait: bool) -> Answer:
         """Return a ranking from the cache, or have it computed.
@@ -155,15 +158,16 @@ class Dispatcher:
         ------
         StillWorkingError
             If it is not ready within the wait budget.
-        NoWorkers, QueueFull, QueueUnreachable, ComputationFailed
+        UnknownUser, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed
             If it will not be.
         """
-        cached = (await self._read([question]))[0]
-        if cached is not None and self._is_fresh(cached, revision):
-            return Answer(cached, cached=True)
+        cached = await self._cache.read(question)
+        if cached.ranking is not None and self._is_fresh(cached, revision):
+            return Answer(cached.ranking, cached=True, fresh=True)
         flight = self._flights.get(question)
         if flight is None:
             self._fleet.require_capacity()
+            self._admission.admit(len(self._flights), self._fleet.able_workers)
             flight = self._take_off(question, revision)
         if not wait:
             raise StillWorkingError(flight.job_id)
@@ -172,149 +176,216 @@ class Dispatcher:
             ranking = await asyncio.wait_for(asyncio.shield(flight.future), self._wait_budget)
         except TimeoutError:
             raise StillWorkingError(flight.job_id) from None
-        return Answer(ranking, cached=False)
+        fresh = ranking.revision == revision and ranking.version in self._fleet.versions
+        return Answer(ranking, cached=False, fresh=fresh)
 
-    def _take_off(self, question: Question, revision: int) -> _Flight:
-        batch = self._batches.get(question.kind)
-        if batch is None:
-            batch = self._batches[question.kind] = _Batch(question.kind)
-            crowded = bool(self._flights)
-            self._spawn(self._send_later(batch, GATHER_DELAY.total_seconds() if crowded else 0.0))
-        flight = _Flight(question, revision, batch.job_id, asyncio.get_running_loop().create_future())
+    def _take_off(self, question: Question, revision: int) -> Flight:
+        flight = self._batches.add(question, revision)
         # An error that nobody waited for is not worth a warning at shutdown.
         flight.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._flights[question] = flight
-        batch.flights.append(flight)
-        if len(batch.flights) >= BATCH_LIMIT:
-            del self._batches[question.kind]  # full: the next question opens a new one
         return flight
 
-    async def _send_later(self, batch: _Batch, delay: float) -> None:
-        await asyncio.sleep(delay)
-        if self._batches.get(batch.kind) is batch:
-            del self._batches[batch.kind]
+    async def _send(self, batch: Batch) -> None:
+        problem: Problem
         try:
-            mine = await self._claim(batch)
-            if mine:
-                await self._enqueue(batch.kind, mine, batch.job_id)
+            outcomes = await asyncio.to_thread(self._enqueue_batch, batch)
         except (RedisError, OSError) as error:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))
-            for flight in batch.flights:
-                self._fail(flight, QueueUnreachable("Redis does not answer; try again soon."))
+            problem = QueueUnreachable("Redis does not answer; try again soon.")
+            outcomes = dict.fromkeys(batch.flights, problem)
+        except SQLAlchemyError as error:
+            log.warning("users could not be looked up", reason=str(error), questions=len(batch.flights))
+            problem = DatabaseUnavailable("The database does not answer; try again soon.")
+            outcomes = dict.fromkeys(batch.flights, problem)
+        for flight, outcome in outcomes.items():
+            if isinstance(outcome, Problem):
+                self._land(flight, outcome)
+            else:  # another gateway has it under way
+                self._batches.landed(flight.job_id)
+                flight.job_id = outcome
 
-    async def _claim(self, batch: _Batch) -> list[_Flight]:
-        """Return the flights that no other gateway has under way; the others know its job from now on."""
-        async with self._queue.pipeline(transaction=False) as pipeline:
-            for flight in batch.flights:
+    def _enqueue_batch(self, batch: Batch) -> dict[Flight, Problem | str]:
+        """Queue a batch, all but what is known not to be worth it; runs in a thread, since all of it blocks.
+
+        Returns
+        -------
+        dict of Flight to Problem or str
+            What was not queued: a problem, or the id of the job that another gateway has queued for it.
+        """
+        flights = batch.flights
+        left_out: dict[Flight, Problem | str] = {}
+        if batch.kind is Kind.SUGGESTED:
+            known = self._known_users([flight.question.entity_id for flight in flights])
+            for flight in flights:
+                if flight.question.entity_id not in known:
+                    left_out[flight] = UnknownUser(flight.question.entity_id)
+            flights = [flight for flight in flights if flight not in left_out]
+        for flight, holder in zip(flights, self._claim(batch, flights), strict=True):
+            if holder == _GIVEN_UP:
+                left_out[flight] = ComputationFailed("Workers died of this question; try again in a minute.")
+            elif holder is not None:
+                left_out[flight] = holder.decode()
+        mine = [flight for flight in flights if flight not in left_out]
+        if mine:
+            self._enqueue(batch.kind, mine, batch.job_id)
+        return left_out
+
+    def _claim(self, batch: Batch, flights: list[Flight]) -> list[bytes | None]:
+        """Return who holds the claim of each flight, None for us."""
+        if not flights:
+            return []
+        with self._jobs.pipeline(transaction=False) as pipeline:
+            for flight in flights:
                 key = keys.claim(batch.kind, flight.question.entity_id)
                 pipeline.set(key, batch.job_id, nx=True, px=keys.CLAIM_TTL)
                 pipeline.get(key)
-            replies = await pipeline.execute()
-        mine = []
-        for flight, won, holder in zip(batch.flights, replies[::2], replies[1::2], strict=True):
-            # A claim that vanished between the two commands was answered just then: ask anew.
-            if won or holder is None:
-                mine.append(flight)
-            else:
-                flight.job_id = holder.decode()
-        return mine
+            replies = pipeline.execute()
+        # A claim that vanished between the two commands was answered just then: ask anew.
+        return [None if won else holder for won, holder in zip(replies[::2], replies[1::2], strict=True)]
 
-    async def _enqueue(self, kind: Kind, flights: Iterable[_Flight], job_id: str) -> None:
+    def _enqueue(self, kind: Kind, flights: Iterable[Flight], job_id: str) -> None:
         ids = [flight.question.entity_id for flight in flights]
-        # Whoever asked is told 202 after the wait budget and comes back for as long again.
         deadline = time.time() + 2 * self._wait_budget
-        await asyncio.to_thread(
-            enqueue_rankings, self._jobs, RULES[kind].job, ids, job_id=job_id, deadline=deadline
-        )
-
-    async def _read(self, questions: list[Question]) -> list[Ranking | None]:
-        """Read rankings from the cache in one round trip."""
-        if len(questions) == 1:
-            key, name = keys.ranking(questions[0].kind, questions[0].entity_id)
-            values: list[Any] = [await self._cache.hget(key, name)]
-        else:
-            async with self._cache.pipeline(transaction=False) as pipeline:
-                for question in questions:
-                    pipeline.hget(*keys.ranking(question.kind, question.entity_id))
-                values = await pipeline.execute()
-        return [Ranking.from_bytes(value) if value else None for value in values]
+        enqueue_rankings(self._jobs, RULES[kind].job, ids, job_id=job_id, deadline=deadline)
 
     async def _listen(self, listening: asyncio.Event) -> None:
         """Hear the news; after a pause of the connection, look for what was missed."""
         while True:
             try:
                 async with self._queue.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(keys.ANSWERS_CHANNEL)
+                    await pubsub.subscribe(keys.ANSWERS_CHANNEL, keys.FLEET_CHANNEL)
+                    self._forget(None)
                     listening.set()
                     await self._collect(list(self._flights), just_written=False)
-                    while True:
-                        message = await pubsub.get_message(timeout=60)
-                        news = News.from_text(message["data"].decode()) if message else None
-                        if news is not None:
-                            await self._deliver(news)
+                    await self._hear(pubsub)
             except (RedisError, OSError) as error:
                 log.warning("no news from the workers", reason=str(error))
-                await asyncio.sleep(_RECONNECT_DELAY_SECONDS)
+            except Exception:
+                log.exception("news could not be handled")
+            await asyncio.sleep(_RECONNECT_DELAY_SECONDS)
 
-    async def _deliver(self, news: News) -> None:
+    async def _hear(self, pubsub: redis.asyncio.client.PubSub) -> None:
+        last_heard = time.monotonic()
+        while True:
+            message = await pubsub.get_message(timeout=_SILENCE_SECONDS)
+            now = time.monotonic()
+            if message is None:
+                if now - last_heard > 2 * _SILENCE_SECONDS:
+                    raise redis.ConnectionError("the connection for news is silent")
+                await pubsub.ping()
+                continue
+            last_heard = now
+            if message["type"] != "message":
+                continue
+            if message["channel"] == keys.FLEET_CHANNEL.encode():
+                self._spawn(self._fleet.look())
+            elif (news := News.from_text(message["data"].decode(errors="replace"))) is not None:
+                await self._handle(news)
+
+    async def _handle(self, news: News) -> None:
+        if news.event is RankingEvent.CHANGED:
+            self._forget(news)
+            return
         awaited = [question for i in news.ids if (question := Question(news.kind, i)) in self._flights]
         if news.event is RankingEvent.WRITTEN:
             await self._collect(awaited, just_written=True)
             return
         for question in awaited:
-            problem = ComputationFailed("A worker could not compute this; its log says why.")
-            self._fail(self._flights[question], problem)
+            if flight := self._flights.get(question):
+                self._land(flight, ComputationFailed("A worker could not compute this; its log says why."))
 
     async def _collect(self, questions: list[Question], *, just_written: bool) -> None:
         """Hand out what the cache has by now; what was not written just now may be the stale one."""
-        if not questions:
-            return
-        for question, ranking in zip(questions, await self._read(questions), strict=True):
-            flight = self._flights.get(question)
-            if flight is None or ranking is None:
-                continue
-            if just_written or self._is_fresh(ranking, flight.revision):
-                del self._flights[question]
-                if not flight.future.done():
-                    flight.future.set_result(ranking)
+        for start in range(0, len(questions), BATCH_LIMIT):
+            part = questions[start : start + BATCH_LIMIT]
+            outdated: dict[Kind, list[Flight]] = {}
+            for question, cached in zip(part, await self._cache.read_many(part), strict=True):
+                flight = self._flights.get(question)
+                if flight is None or cached.ranking is None:
+                    continue
+                if cached.ranking.changes != cached.changes:
+                    if just_written:  # ratings changed while it was computed
+                        outdated.setdefault(question.kind, []).append(flight)
+                elif just_written or self._is_fresh(cached, flight.revision):
+                    self._land(flight, cached.ranking)
+            for kind, flights in outdated.items():
+                await self._ask_again(kind, flights)
 
-    def _is_fresh(self, ranking: Ranking, revision: int) -> bool:
-        return ranking.revision == revision and ranking.version in self._fleet.versions
+    def _is_fresh(self, cached: CachedRanking, revision: int) -> bool:
+        ranking = cached.ranking
+        return (
+            ranking is not None
+            and ranking.revision == revision
+            and ranking.changes == cached.changes
+            and ranking.version in self._fleet.versions
+        )
 
-    def _fail(self, flight: _Flight, problem: Exception) -> None:
-        self._flights.pop(flight.question, None)
+    def _land(self, flight: Flight, outcome: Ranking | Problem) -> None:
+        """Give all who wait for a flight the answer."""
+        if self._flights.get(flight.question) is flight:
+            del self._flights[flight.question]
+        if isinstance(outcome, Ranking):
+            self._last_landing = time.monotonic()
+            self._newest_landed = max(self._newest_landed, flight.sent)
+            self._admission.delivered(1, len(self._flights))
+        self._batches.landed(flight.job_id)
         if not flight.future.done():
-            flight.future.set_exception(problem)
+            if isinstance(outcome, Ranking):
+                flight.future.set_result(outcome)
+            else:
+                flight.future.set_exception(outcome)
 
     async def _sweep(self) -> None:
         """Ask again what a dead worker took along, and forget what nobody waits for any more."""
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL_SECONDS)
-            now = time.monotonic()
-            stuck: dict[Kind, list[_Flight]] = {}
-            for flight in list(self._flights.values()):
-                age = now - flight.started
-                if age > 2 * self._wait_budget:
-                    self._fail(flight, ComputationFailed("No worker answered in time."))
-                elif (
-                    age > RETRY_AFTER.total_seconds()
-                    and not flight.asked_again
-                    and self._fleet.waiting_jobs == 0
-                ):
-                    flight.asked_again = True
-                    stuck.setdefault(flight.question.kind, []).append(flight)
-            for kind, flights in stuck.items():
-                with contextlib.suppress(RedisError, OSError):
-                    await self._ask_again(kind, flights)
+            try:
+                await self._look_for_lost()
+            except (RedisError, OSError) as error:
+                log.warning("lost questions cannot be asked again", reason=str(error))
 
-    async def _ask_again(self, kind: Kind, flights: list[_Flight]) -> None:
-        # The news may have come while the connection was being renewed.
-        await self._collect([flight.question for flight in flights], just_written=False)
-        flights = [flight for flight in flights if not flight.future.done()]
-        for start in range(0, len(flights), BATCH_LIMIT):
-            part = flights[start : start + BATCH_LIMIT]
-            log.warning("asking again", kind=kind.value, questions=len(part))
-            await self._enqueue(kind, part, uuid.uuid4().hex)
+    async def _look_for_lost(self) -> None:
+        lost: dict[Kind, list[Flight]] = {}
+        for flight in list(self._flights.values()):
+            if time.monotonic() - flight.started > 2 * self._wait_budget + LOST_AFTER.total_seconds():
+                self._land(flight, ComputationFailed("No worker answered in time."))
+            elif self._is_lost(flight):
+                lost.setdefault(flight.question.kind, []).append(flight)
+        for kind, missed in lost.items():
+            # The news may have come while the connection was being renewed.
+            await self._collect([flight.question for flight in missed], just_written=False)
+            flights = [flight for flight in missed if not flight.future.done()]
+            again = [flight for flight in flights if flight.tries < _MOST_TRIES]
+            await self._give_up(kind, [flight for flight in flights if flight.tries >= _MOST_TRIES])
+            if again:
+                log.warning("asking again", kind=kind.value, questions=len(again))
+                # Each alone: if one of them kills whoever computes it, it shall not take the others along.
+                for flight in again:
+                    await self._ask_again(kind, [flight])
+
+    def _is_lost(self, flight: Flight) -> bool:
+        now = time.monotonic()
+        if now - flight.sent < LOST_AFTER.total_seconds():
+            return False
+        overtaken = self._newest_landed > flight.sent + _OVERTAKEN_SECONDS
+        idle = self._fleet.waiting_jobs == 0 and now - self._last_landing > _OVERTAKEN_SECONDS
+        return overtaken or idle
+
+    async def _ask_again(self, kind: Kind, flights: list[Flight]) -> None:
+        job_id = uuid.uuid4().hex
+        for flight in flights:
+            flight.tries += 1
+            flight.sent = time.monotonic()
+        await asyncio.to_thread(self._enqueue, kind, flights, job_id)
+
+    async def _give_up(self, kind: Kind, flights: list[Flight]) -> None:
+        """Stop asking what has been lost with each worker that took it."""
+        for flight in flights:
+            entity_id = flight.question.entity_id
+            log.error("given up", kind=kind.value, id=entity_id, tries=flight.tries)
+            self._land(flight, ComputationFailed("Each worker that tried this died; its log says why."))
+            await self._queue.set(keys.claim(kind, entity_id), _GIVEN_UP, px=_GIVEN_UP_TTL)
 
     def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
+from rq.utils import as_text
 
+from gateway.admission import retry_after
 from gateway.problems import NoWorkers, QueueFull, QueueUnreachable
 from shared import keys
 from shared.broker import Heartbeat, read_heartbeats
@@ -26,22 +29,34 @@ class Fleet:
         Waiting jobs above which new work is refused.
     version : str or None
         Model version whose answers count as fresh until a worker says otherwise.
+    on_change : callable
+        Called when other versions are in service.
     """
 
-    def __init__(self, queue: redis.asyncio.Redis, queue_cap: int, version: str | None) -> None:
+    def __init__(
+        self,
+        queue: redis.asyncio.Redis,
+        queue_cap: int,
+        version: str | None,
+        on_change: Callable[[], None],
+    ) -> None:
         self._queue = queue
+        self._on_change = on_change
         self._queue_cap = queue_cap
         self._task: asyncio.Task[None] | None = None
         self.reachable = False
         self.serving: list[Heartbeat] = []
+        self.warming: list[Heartbeat] = []
         self.training: list[Heartbeat] = []
         self.waiting_jobs = 0
         self.versions: frozenset[str] = frozenset({version} if version else ())
         """Model versions in service; when the last worker is gone, those that it had."""
+        self.counters: dict[str, int] = {}
+        """Totals over all workers, see :class:`shared.keys.Counter`."""
 
     async def start(self) -> None:
         """Look once, then keep looking."""
-        await self._look()
+        await self.look()
         self._task = asyncio.create_task(self._keep_looking(), name="fleet")
 
     async def stop(self) -> None:
@@ -50,6 +65,11 @@ class Fleet:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    @property
+    def able_workers(self) -> int:
+        """Workers that have a model and answer what is asked."""
+        return sum(worker.model_version is not None for worker in self.serving)
 
     @property
     def newest_version(self) -> str | None:
@@ -65,28 +85,38 @@ class Fleet:
         """
         if not self.reachable:
             raise QueueUnreachable("Redis does not answer; try again soon.")
-        if not any(worker.model_version for worker in self.serving):
+        if not self.able_workers:
             what = "Workers wait for a first model." if self.serving else "No worker is running."
             raise NoWorkers(f"{what} Answers that were computed before are still served.")
         if self.waiting_jobs > self._queue_cap:
-            raise QueueFull(f"{self.waiting_jobs} jobs wait already; try again soon.")
+            seconds = max(worker.job_seconds for worker in self.serving)
+            raise QueueFull(
+                f"{self.waiting_jobs} jobs wait already; try again soon.",
+                {"Retry-After": str(retry_after(self.waiting_jobs, self.able_workers / (seconds or 0.1)))},
+            )
 
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(keys.HEARTBEAT_INTERVAL.total_seconds())
-            await self._look()
+            await self.look()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Read how it is at this moment; that Redis does not answer is noted, not raised."""
         try:
             self.serving = await read_heartbeats(self._queue, QueueName.SERVE)
+            self.warming = await read_heartbeats(self._queue, QueueName.WARM)
             self.training = await read_heartbeats(self._queue, QueueName.TRAIN)
             self.waiting_jobs = int(await self._queue.llen(f"rq:queue:{QueueName.SERVE}"))
+            counters = await self._queue.hgetall(keys.COUNTERS)
+            self.counters = {as_text(name): int(value) for name, value in counters.items()}
         except (RedisError, OSError) as error:
             if self.reachable:
                 log.warning("the queue does not answer", reason=str(error))
             self.reachable = False
             return
         self.reachable = True
-        versions = frozenset(worker.model_version for worker in self.serving if worker.model_version)
-        if versions:
+        answering = [*self.serving, *self.warming] if self.able_workers else []
+        versions = frozenset(worker.model_version for worker in answering if worker.model_version)
+        if versions and versions != self.versions:
             self.versions = versions
+            self._on_change()

@@ -1,20 +1,18 @@
 """What happens to every request: its id, its log line, its size limit, both slash forms, HEAD."""
 
-import re
 import time
-import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import BodyTooLarge
+from gateway.request_id import request_id
 
 log = structlog.get_logger("gateway.access")
 
 MAX_BODY_BYTES = 64 * 1024
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET_PATHS = frozenset({"/livez", "/readyz"})
 
 
@@ -34,8 +32,8 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        given = headers.get("x-request-id")
+        own_id = request_id(None if given is None else given.encode()).decode()
         method, path = scope["method"], scope["path"]
         if len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path.rstrip("/") or "/", "raw_path": None}
@@ -48,13 +46,13 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                MutableHeaders(scope=message)["X-Request-ID"] = own_id
             elif method == "HEAD":
                 message = {**message, "body": b""}
             await send(message)
 
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=own_id)
         try:
             body = await _checked_body(headers, receive)
             if body is None:

@@ -1,23 +1,23 @@
 """Bytes of answers."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import orjson
 
 from gateway.catalogue import Catalogue
-from shared.contract import Kind
+from shared.contract import RULES, Kind
 from shared.database.queries import RatedMovie
 from shared.ranking import Ranking
 
-_WRAPPERS = {
-    Kind.SUGGESTED: (b"suggested_movies", b"estimated_score"),
-    Kind.SIMILAR: (b"most_similar_movies", b"cosine_similarity"),
-}
+_OPENINGS = {Kind.SUGGESTED: b'{"suggested_movies":[', Kind.SIMILAR: b'{"most_similar_movies":['}
+_SCORE_NAMES = {Kind.SUGGESTED: b"estimated_score", Kind.SIMILAR: b"cosine_similarity"}
+_HIGHEST = {Kind.SUGGESTED: 5, Kind.SIMILAR: 1}
 
 
 def movie(movie_id: int, catalogue: Catalogue) -> bytes:
     """Return the body for a movie that the catalogue has."""
-    return b'{"id":%d,%b}' % (movie_id, catalogue.details[movie_id])
+    return catalogue.fragments[movie_id] + b"}"
 
 
 def rated(user_id: int, movies: Iterable[RatedMovie], catalogue: Catalogue) -> bytes:
@@ -28,7 +28,7 @@ def rated(user_id: int, movies: Iterable[RatedMovie], catalogue: Catalogue) -> b
             item.movie_id,
             orjson.dumps(item.rating),
             orjson.dumps(item.tags),
-            catalogue.details[item.movie_id],
+            catalogue.details(item.movie_id),
         )
         for item in movies
         if item.movie_id in catalogue
@@ -42,13 +42,42 @@ def ranking(kind: Kind, result: Ranking, catalogue: Catalogue) -> bytes:
     Movies that an import removed since are left out. Scores have the number of decimals that the ranking was
     packed with, so that the digits are the worker's.
     """
-    wrapper, score_name = _WRAPPERS[kind]
-    unit = 10**result.decimals
-    template = b'{"id":%%d,%%b,"%b":%%d.%%0%dd}' % (score_name, result.decimals)
-    details = catalogue.details
-    parts = [
-        template % (movie_id, details[movie_id], score // unit, score % unit)
-        for movie_id, score in zip(result.movie_ids, result.scores, strict=True)
-        if movie_id in details
-    ]
-    return b'{"%b":[%b]}' % (wrapper, b",".join(parts))
+    movie_ids, scores = result.movie_ids, result.scores
+    fragments = catalogue.fragments
+    try:
+        movies = [fragments[movie_id] for movie_id in movie_ids]
+    except KeyError:
+        known = [
+            (movie_id, score)
+            for movie_id, score in zip(movie_ids, scores, strict=True)
+            if movie_id in fragments
+        ]
+        movies, scores = [fragments[movie_id] for movie_id, _ in known], [score for _, score in known]
+    if not movies:
+        return _OPENINGS[kind] + b"]}"
+    parts: list[bytes] = [b""] * (2 * len(movies))
+    parts[0::2] = movies
+    parts[1::2] = _score_texts(kind, result.decimals, scores)
+    return b"%b%b]}" % (_OPENINGS[kind], b"".join(parts)[:-1])
+
+
+def _score_texts(kind: Kind, decimals: int, scores: Iterable[int]) -> list[bytes]:
+    """Return how each movie's object ends, with a comma: looked up, since there are but a few thousand."""
+    if decimals == RULES[kind].decimals:
+        table = _score_table(kind)
+        try:
+            return [table[score] for score in scores]
+        except IndexError:
+            pass
+    return [_score_text(kind, decimals, score) for score in scores]
+
+
+@cache
+def _score_table(kind: Kind) -> list[bytes]:
+    decimals = RULES[kind].decimals
+    return [_score_text(kind, decimals, score) for score in range(_HIGHEST[kind] * 10**decimals + 1)]
+
+
+def _score_text(kind: Kind, decimals: int, score: int) -> bytes:
+    unit = 10**decimals
+    return b',"%b":%d.%0*d},' % (_SCORE_NAMES[kind], score // unit, decimals, score % unit)

@@ -1,13 +1,19 @@
 """What all answers have in common: parameters in, headers out."""
 
-import hashlib
 import re
 from typing import Annotated
 
 from fastapi import Path, Request, Response
 from pydantic import BeforeValidator
 
+from gateway.memory import Answer, accepts_gzip
 from shared.contract import MAX_ID, MIN_ID
+
+PRIVATE = "private, no-cache"
+"""For what concerns a user: nobody on the way keeps it, and a browser asks each time, mostly for a 304."""
+
+PUBLIC = "public, max-age=60"
+"""For movies, which change with an import or a new model: anybody on the way may keep it for a minute."""
 
 _CANONICAL_ID = re.compile(r"[0-9]{1,10}")
 
@@ -27,29 +33,38 @@ UserId = Annotated[int, BeforeValidator(_parse_id), _id("MovieLens userId.")]
 MovieId = Annotated[int, BeforeValidator(_parse_id), _id("MovieLens movieId.")]
 
 
-def json_answer(
-    request: Request, body: bytes, *, version: str | None, cached: bool | None = None
-) -> Response:
-    """Send JSON bytes, or 304 if the client has them already.
+def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Response:
+    """Send an answer, or 304 if the client has it already.
 
     Parameters
     ----------
     request : Request
-        Whose ``If-None-Match`` counts.
-    body : bytes
-        JSON.
-    version : str or None
-        For ``X-Model-Version``.
+        Whose ``If-None-Match`` and ``Accept-Encoding`` count.
+    answer : Answer
+        The answer.
     cached : bool or None
         For ``X-Cache``; None for answers that no cache is asked for.
     """
-    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if version is not None:
-        headers["X-Model-Version"] = version
+    body = answer.body
+    headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding"}
+    if answer.version:
+        headers["X-Model-Version"] = answer.version
     if cached is not None:
         headers["X-Cache"] = "hit" if cached else "miss"
-    known = [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]
-    if tag in known or known == ["*"]:
+    compressed = (
+        answer.compressed if accepts_gzip(request.headers.get("Accept-Encoding", "").encode()) else None
+    )
+    if compressed is not None:
+        body = compressed
+        headers["Content-Encoding"] = "gzip"
+    headers["ETag"] = answer.tag(compressed=compressed is not None).decode()
+    known = request.headers.get("If-None-Match")
+    if known is not None and answer.matches(known.encode()):
+        headers.pop("Content-Encoding", None)
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
+
+
+def json_answer(request: Request, body: bytes, *, version: str | None) -> Response:
+    """Send JSON bytes that are not kept."""
+    return send(request, Answer(body, version or "", PRIVATE))

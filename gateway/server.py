@@ -3,6 +3,7 @@
 import uvicorn
 
 from gateway.app import create_app
+from gateway.protocol import MemoryProtocol
 from shared.broker import connect
 from shared.database.engine import open_database
 from shared.settings import GatewaySettings
@@ -27,7 +28,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=MemoryProtocol,
         access_log=False,  # ours has request ids
         log_config=None,
         server_header=False,

@@ -2,21 +2,28 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import redis
 import structlog
 from fastapi import Request
+from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import paths
 from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatcher
 from gateway.fleet import Fleet
+from gateway.memory import AnswerMemory
+from gateway.popularity import Popularity
+from gateway.ranking_cache import RankingCache
 from shared.artifacts import ArtifactStore
 from shared.broker import connect, connect_async
+from shared.contract import Kind, News
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.errors import ArtifactError
@@ -24,7 +31,8 @@ from shared.settings import GatewaySettings
 
 log = structlog.get_logger(__name__)
 
-_IMPORT_CHECK_SECONDS = 1.0
+_CHECK_SECONDS = 0.5
+_FLUSH_SECONDS = 5.0
 
 
 @dataclass
@@ -34,15 +42,19 @@ class State:
     Attributes
     ----------
     engine : Engine
-        The database; its calls block, so routes that ask it are not asynchronous.
+        The database; its calls block, so they are made in threads.
     jobs : redis.Redis
         The queue, for RQ.
     store : ArtifactStore
         The model versions.
+    memory : AnswerMemory
+        Answers that can be sent at once.
     fleet : Fleet
         The workers.
     dispatcher : Dispatcher
         The way to them.
+    popularity : Popularity
+        What is asked most.
     catalogue : Catalogue
         The movies, replaced as a whole after an import.
     """
@@ -50,24 +62,48 @@ class State:
     engine: Engine
     jobs: redis.Redis
     store: ArtifactStore
+    memory: AnswerMemory
     fleet: Fleet
     dispatcher: Dispatcher
+    popularity: Popularity
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
-    async def watch_imports(self) -> None:
-        """Take over the movies of a new import within a second or so."""
+    async def user_exists(self, user_id: int) -> bool:
+        """Tell whether a user has rated anything."""
+        return bool(await asyncio.to_thread(_known_users, self.engine, [user_id]))
+
+    async def keep_house(self) -> None:
+        """Take over a new import within a second, count what is asked, have it warmed after a change."""
+        flushed = time.monotonic()
         while True:
-            await asyncio.sleep(_IMPORT_CHECK_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
             try:
-                if await asyncio.to_thread(self._revision) != self.catalogue.revision:
-                    self.catalogue = await asyncio.to_thread(Catalogue.load, self.engine)
-                    log.info("catalogue loaded", revision=self.catalogue.revision, movies=len(self.catalogue))
-            except DBAPIError as error:
-                log.warning("the database does not answer", reason=str(error.orig))
+                await self._watch_imports()
+                await self.popularity.warm(self.catalogue.revision)
+                if time.monotonic() - flushed > _FLUSH_SECONDS:
+                    flushed = time.monotonic()
+                    await self.popularity.flush()
+            except SQLAlchemyError as error:
+                log.warning("the database does not answer", reason=str(getattr(error, "orig", error)))
+            except (RedisError, OSError) as error:
+                log.warning("what is asked most cannot be counted", reason=str(error))
+            except Exception:
+                log.exception("housekeeping failed")
+
+    async def _watch_imports(self) -> None:
+        if await asyncio.to_thread(self._revision) != self.catalogue.revision:
+            self.catalogue = await asyncio.to_thread(Catalogue.load, self.engine)
+            self.memory.clear()
+            log.info("catalogue loaded", revision=self.catalogue.revision, movies=len(self.catalogue))
 
     def _revision(self) -> int:
         with self.engine.connect() as connection:
             return queries.data_revision(connection)
+
+
+def _known_users(engine: Engine, user_ids: Collection[int]) -> set[int]:
+    with engine.connect() as connection:
+        return queries.known_users(connection, user_ids)
 
 
 def current_version(store: ArtifactStore) -> str | None:
@@ -84,24 +120,46 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
     engine = await asyncio.to_thread(open_database, settings.database)
     queue, cache, jobs = connect_async(settings.queue), connect_async(settings.cache), connect(settings.queue)
     store = ArtifactStore(settings.models)
-    fleet = Fleet(queue, settings.queue_cap, current_version(store))
+    memory = AnswerMemory(settings.local_cache_mb * 2**20, settings.local_cache_ttl)
+
+    def forget(news: News | None) -> None:
+        if news is None:
+            memory.clear()
+            return
+        for entity_id in news.ids:
+            stale = [paths.ranking(news.kind, entity_id)]
+            if news.kind is Kind.SUGGESTED:
+                stale.append(paths.rated(entity_id))
+            memory.forget(stale, entity_id)
+
+    fleet = Fleet(queue, settings.queue_cap, current_version(store), memory.clear)
     state = State(
         engine=engine,
         jobs=jobs,
         store=store,
+        memory=memory,
         fleet=fleet,
-        dispatcher=Dispatcher(cache, queue, jobs, fleet, settings.wait_budget),
+        dispatcher=Dispatcher(
+            RankingCache(cache),
+            queue,
+            jobs,
+            fleet,
+            lambda user_ids: _known_users(engine, user_ids),
+            forget,
+            settings.wait_budget,
+        ),
+        popularity=Popularity(queue, jobs, fleet, memory),
         catalogue=await asyncio.to_thread(Catalogue.load, engine),
     )
     await fleet.start()
     await state.dispatcher.start()
-    watch = asyncio.create_task(state.watch_imports(), name="imports")
+    house = asyncio.create_task(state.keep_house(), name="house")
     try:
         yield state
     finally:
-        watch.cancel()
+        house.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await watch
+            await house
         await state.dispatcher.stop()
         await fleet.stop()
         await queue.aclose()

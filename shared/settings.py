@@ -113,6 +113,12 @@ class GatewaySettings(Settings):
     queue_cap: int = Field(default=200, ge=1)
     """Waiting ``serve`` jobs above which new work is refused with a 503."""
 
+    local_cache_mb: int = Field(default=64, ge=0, le=65536)
+    """Megabytes of answers that each gateway keeps ready to be sent; 0 keeps none."""
+
+    local_cache_ttl: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0), le=timedelta(hours=1))
+    """Longest that an answer is kept there, should nobody be able to say that it has changed."""
+
     train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
     """Longest that a training job may take."""
 

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from gateway import render
-from gateway.dispatch import Question
+from gateway import paths, render
+from gateway.memory import Answer
 from gateway.problems import InvalidRequest, UnknownMovie, documented
-from gateway.responses import MovieId, json_answer
+from gateway.ranking_cache import Question
+from gateway.responses import PUBLIC, MovieId, send
 from gateway.routes import rankings
 from gateway.state import State, state_of
 from shared.contract import Kind
@@ -60,11 +61,12 @@ _SIMILAR_EXAMPLE = {
 )
 async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
     """Title and genres, as in the data set's file."""
-    catalogue = state.catalogue
-    if movie_id not in catalogue:
+    if movie_id not in state.catalogue:
         raise UnknownMovie(movie_id)
-    body = render.movie(movie_id, catalogue)
-    return json_answer(request, body, version=state.fleet.newest_version, cached=True)
+    body = render.movie(movie_id, state.catalogue)
+    answer = Answer(body, state.fleet.newest_version or "", PUBLIC)
+    state.memory.put(paths.movie(movie_id), movie_id, state.memory.token(movie_id), answer)
+    return send(request, answer, cached=True)
 
 
 @router.get(

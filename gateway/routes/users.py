@@ -5,11 +5,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
+from redis.exceptions import RedisError
 
-from gateway import render
-from gateway.dispatch import Question
-from gateway.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
-from gateway.responses import UserId, json_answer
+from gateway import paths, render
+from gateway.memory import Answer
+from gateway.problems import (
+    DatabaseUnavailable,
+    InvalidRequest,
+    NoWorkers,
+    QueueUnreachable,
+    UnknownUser,
+    documented,
+)
+from gateway.ranking_cache import Question
+from gateway.responses import PRIVATE, UserId, send
 from gateway.routes import rankings
 from gateway.state import State, state_of
 from shared.contract import Kind
@@ -83,14 +92,26 @@ _SUGGESTED_EXAMPLE = {
         **documented(UnknownUser, InvalidRequest, DatabaseUnavailable),
     },
 )
-def rated(user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+async def rated(user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
     """All that the user rated, best first, then by id, each with this user's tags of that movie."""
+    path = paths.rated(user_id)
+    kept = state.memory.get(path)
+    if kept is not None:
+        return send(request, kept, cached=True)
+    token = state.memory.token(user_id)
+    body = await asyncio.to_thread(_rated, state, user_id)
+    answer = Answer(body, state.fleet.newest_version or "", PRIVATE)
+    state.memory.put(path, user_id, token, answer)
+    return send(request, answer, cached=False)
+
+
+def _rated(state: State, user_id: int) -> bytes:
+    catalogue = state.catalogue
     with state.engine.connect() as connection:
         movies = queries.rated_movies(connection, user_id)
     if not movies:
         raise UnknownUser(user_id)
-    body = render.rated(user_id, movies, state.catalogue)
-    return json_answer(request, body, version=state.fleet.newest_version, cached=False)
+    return render.rated(user_id, movies, catalogue)
 
 
 @router.get(
@@ -109,11 +130,12 @@ async def suggested(
 ) -> Response:
     """At most 150 movies that the user has not rated, best estimate first; of equals the better-known."""
     question = Question(Kind.SUGGESTED, user_id)
-    if not await asyncio.to_thread(_exists, state, user_id):
+    if not rankings.waits(request) and not await state.user_exists(user_id):
         raise UnknownUser(user_id)
-    return await rankings.answer_ranking(request, state, question)
-
-
-def _exists(state: State, user_id: int) -> bool:
-    with state.engine.connect() as connection:
-        return queries.user_exists(connection, user_id)
+    try:
+        return await rankings.answer_ranking(request, state, question)
+    except (NoWorkers, QueueUnreachable, RedisError):
+        # That somebody does not exist can be said without any worker.
+        if not await state.user_exists(user_id):
+            raise UnknownUser(user_id) from None
+        raise

@@ -22,7 +22,9 @@ class Service:
     Attributes
     ----------
     client : httpx.Client
-        To the gateway.
+        To a gateway that keeps no answers in its memory, so that tests may change what is in Redis.
+    remembering : httpx.Client
+        To another one, that does.
     redis_url : str
         Its Redis, of its own.
     trained : Trained
@@ -30,6 +32,7 @@ class Service:
     """
 
     client: httpx.Client
+    remembering: httpx.Client
     redis_url: str
     trained: Trained
 
@@ -46,9 +49,12 @@ def service(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Itera
             alive = str(directory / f"worker-{number}.alive")
             log = directory / f"worker-{number}.log"
             stack.enter_context(Command("worker", log=log, HEARTBEAT_FILE=alive, **environment))
-        gateway = stack.enter_context(Gateway(log=directory / "gateway.log", **environment))
+        forgetful = {**environment, "LOCAL_CACHE_MB": "0"}
+        gateway = stack.enter_context(Gateway(log=directory / "gateway.log", **forgetful))
+        other = stack.enter_context(Gateway(log=directory / "remembering.log", **environment))
         gateway.wait_until_ready(2)
-        yield Service(gateway.client, server.url, trained)
+        other.wait_until_ready(2)
+        yield Service(gateway.client, other.client, server.url, trained)
 
 
 @pytest.fixture

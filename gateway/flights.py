@@ -1,0 +1,114 @@
+"""Questions under way, and the batches that they travel in."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.ranking_cache import Question
+from shared.contract import BATCH_LIMIT, Kind
+from shared.ranking import Ranking
+
+LONGEST_GATHERING_SECONDS = 0.025
+"""How long a batch waits for a free worker before it leaves all the same."""
+
+JOBS_PER_WORKER = 2
+"""One that is being worked on and one that waits, so that no worker has to wait for us."""
+
+
+@dataclass(eq=False)
+class Flight:
+    """A question under way and all who wait for it.
+
+    Attributes
+    ----------
+    question : Question
+        What is to be ranked.
+    revision : int
+        Data revision that the answer should have.
+    job_id : str
+        Job that computes it.
+    future : asyncio.Future of Ranking
+        The answer.
+    started : float
+        Monotonic time at which it was asked.
+    sent : float
+        Monotonic time at which its last job was queued.
+    tries : int
+        Jobs that were queued for it.
+    """
+
+    question: Question
+    revision: int
+    job_id: str
+    future: asyncio.Future[Ranking]
+    started: float = field(default_factory=time.monotonic)
+    sent: float = field(default_factory=time.monotonic)
+    tries: int = 1
+
+
+@dataclass(eq=False)
+class Batch:
+    """Questions of one kind that share a job."""
+
+    kind: Kind
+    job_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    flights: list[Flight] = field(default_factory=list)
+
+
+class Batches:
+    """Gathers questions into jobs, as many as the workers' pace allows.
+
+    While a worker is free a question leaves at once. When all are busy, waiting costs nothing: questions
+    gather until a job is done or the batch is full. So batches grow with the load and with the time that a
+    job takes, and nothing needs to be tuned.
+
+    Parameters
+    ----------
+    send : callable
+        Takes a batch that is ready.
+    workers : callable
+        Returns how many workers are able to answer.
+    """
+
+    def __init__(self, send: Callable[[Batch], None], workers: Callable[[], int]) -> None:
+        self._send = send
+        self._workers = workers
+        self._gathering: dict[Kind, Batch] = {}
+        self._unanswered: dict[str, int] = {}  # job -> its flights
+
+    def add(self, question: Question, revision: int) -> Flight:
+        """Let a question join the next job of its kind."""
+        loop = asyncio.get_running_loop()
+        batch = self._gathering.get(question.kind)
+        if batch is None:
+            batch = self._gathering[question.kind] = Batch(question.kind)
+            if self._free():
+                loop.call_soon(self._leave, batch)  # with whatever comes at this very moment
+            else:
+                loop.call_later(LONGEST_GATHERING_SECONDS, self._leave, batch)
+        flight = Flight(question, revision, batch.job_id, loop.create_future())
+        batch.flights.append(flight)
+        if len(batch.flights) >= BATCH_LIMIT:
+            self._leave(batch)
+        return flight
+
+    def landed(self, job_id: str) -> None:
+        """Note that a flight of a job has its answer, or will never have one from it."""
+        left = self._unanswered.get(job_id, 0) - 1
+        if left > 0:
+            self._unanswered[job_id] = left
+        elif self._unanswered.pop(job_id, None) is not None:
+            for batch in list(self._gathering.values()):
+                if self._free():
+                    self._leave(batch)
+
+    def _free(self) -> bool:
+        return len(self._unanswered) < JOBS_PER_WORKER * max(1, self._workers())
+
+    def _leave(self, batch: Batch) -> None:
+        if self._gathering.get(batch.kind) is batch:
+            del self._gathering[batch.kind]
+            self._unanswered[batch.job_id] = len(batch.flights)
+            self._send(batch)

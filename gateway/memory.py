@@ -1,0 +1,175 @@
+"""Answers in this process's memory, ready to be sent: the first place that a request is looked for.
+
+An answer is kept for as long as it is true. Whoever knows that one no longer is (another model, another
+import, changed ratings) says so here, and the time to live bounds what nobody could say, for example while
+Redis is away.
+"""
+
+import gzip
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+_SMALLEST_COMPRESSED = 1024
+_COMPRESSION_LEVEL = 1
+"""Of gzip: a ranking shrinks to a sixth at every level, and the first takes the least time."""
+
+_LARGEST_SHARE = 16
+"""No single answer may take more than this part of the memory."""
+
+_OVERHEAD_BYTES = 600
+"""Of an answer's objects, beside its body."""
+
+_OWNERS = 1024
+"""Owners are told apart by so many counters; two that share one only lose an answer now and then."""
+
+_ACCEPTS_GZIP = re.compile(rb"(?:^|[,\s])(?:gzip|\*)\s*(?:;\s*q=(?:1|0?\.\d*[1-9])[^,]*)?(?:,|$)")
+
+
+@dataclass(eq=False, slots=True)
+class Answer:
+    """A body and its headers.
+
+    Attributes
+    ----------
+    body : bytes
+        JSON.
+    version : str
+        For ``X-Model-Version``, empty for none.
+    cache_control : str
+        For ``Cache-Control``.
+    member : str
+        What is counted when it is asked for, see :func:`shared.keys.asked`; empty for nothing.
+    """
+
+    body: bytes
+    version: str
+    cache_control: str
+    member: str = ""
+    etag: bytes = field(init=False)
+    head: bytes = field(init=False)
+    hits: int = field(init=False, default=0)
+    expires: float = field(init=False, default=0.0)
+    _compressed: bytes | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.etag = hashlib.sha1(self.body, usedforsecurity=False).hexdigest()[:24].encode()
+        self.head = (
+            b"content-type: application/json\r\nvary: Accept-Encoding\r\nx-cache: hit\r\n"
+            b"cache-control: %b\r\n" % self.cache_control.encode()
+        )
+        if self.version:
+            self.head += b"x-model-version: %b\r\n" % self.version.encode()
+
+    @property
+    def compressed(self) -> bytes | None:
+        """The body as gzip, made when it is first wanted; None for one that is too small to gain by it."""
+        if self._compressed is None and len(self.body) >= _SMALLEST_COMPRESSED:
+            self._compressed = gzip.compress(self.body, _COMPRESSION_LEVEL, mtime=0)
+        return self._compressed
+
+    def tag(self, *, compressed: bool) -> bytes:
+        """Return the ``ETag``; other bytes, other tag, also of the same content (RFC 9110, 8.8.3)."""
+        return b'"%b-gzip"' % self.etag if compressed else b'"%b"' % self.etag
+
+    def matches(self, if_none_match: bytes) -> bool:
+        """Tell whether a client has this answer already, in either encoding."""
+        given = {part.strip().removeprefix(b"W/") for part in if_none_match.split(b",")}
+        return bool(given & {b"*", self.tag(compressed=False), self.tag(compressed=True)})
+
+
+def accepts_gzip(accept_encoding: bytes) -> bool:
+    """Tell whether an ``Accept-Encoding`` allows gzip."""
+    return _ACCEPTS_GZIP.search(accept_encoding.lower()) is not None
+
+
+class AnswerMemory:
+    """The answers that were asked for last.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Of all bodies together; 0 keeps nothing.
+    ttl : timedelta
+        Longest time that an answer is kept.
+    """
+
+    def __init__(self, max_bytes: int, ttl: timedelta) -> None:
+        self._max_bytes = max_bytes
+        self._ttl = ttl.total_seconds()
+        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
+        self._epoch = 0
+        self._changes = [0] * _OWNERS
+        self.size = 0
+        """Bytes in use."""
+        self.answered = 0
+        """Requests that were answered from here; whoever reports them starts anew."""
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, path: bytes) -> Answer | None:
+        """Return the answer to a path, which is without a trailing slash."""
+        answer = self._answers.get(path)
+        if answer is None:
+            return None
+        if answer.expires < time.monotonic():
+            self._drop(path)
+            return None
+        self._answers.move_to_end(path)
+        answer.hits += 1
+        self.answered += 1
+        return answer
+
+    def token(self, owner: int) -> tuple[int, int]:
+        """Return what :meth:`put` needs, to be asked for before the data of an answer are read.
+
+        Parameters
+        ----------
+        owner : int
+            The user or movie that the answer is about.
+        """
+        return self._epoch, self._changes[owner % _OWNERS]
+
+    def put(self, path: bytes, owner: int, token: tuple[int, int], answer: Answer) -> None:
+        """Keep an answer, unless something changed since the token was given."""
+        size = len(answer.body)
+        if token != self.token(owner) or size > self._max_bytes // _LARGEST_SHARE:
+            return
+        self._drop(path)
+        answer.expires = time.monotonic() + self._ttl
+        self._answers[path] = answer
+        # A compressed form may be made later: it is counted from the start, at the most that it can take.
+        self.size += 2 * size + _OVERHEAD_BYTES
+        while self.size > self._max_bytes:
+            self._drop(next(iter(self._answers)))
+
+    def forget(self, paths: Iterable[bytes], owner: int) -> None:
+        """Drop what is no longer true of one user or movie."""
+        self._changes[owner % _OWNERS] += 1
+        for path in paths:
+            self._drop(path)
+
+    def clear(self) -> None:
+        """Drop everything: a new model, or new data."""
+        self._epoch += 1
+        self._answers.clear()
+        self.size = 0
+
+    def take_hits(self) -> dict[str, int]:
+        """Return how often each counted thing was answered since the last time, and start anew."""
+        hits: dict[str, int] = {}
+        for answer in self._answers.values():
+            if answer.hits and answer.member:
+                hits[answer.member] = answer.hits
+            answer.hits = 0
+        return hits
+
+    def _drop(self, path: bytes) -> None:
+        answer = self._answers.pop(path, None)
+        if answer is not None:
+            self.size -= 2 * len(answer.body) + _OVERHEAD_BYTES

@@ -1,0 +1,116 @@
+"""What is asked most, and having it computed before it is asked again."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from typing import Any
+
+import redis
+import redis.asyncio
+import structlog
+from rq.utils import as_text
+
+from gateway.fleet import Fleet
+from gateway.memory import AnswerMemory
+from shared import keys
+from shared.broker import enqueue_rankings
+from shared.contract import BATCH_LIMIT, RULES, Kind, QueueName
+
+log = structlog.get_logger(__name__)
+
+_FLUSH_LIMIT = 1000
+_KEPT = 10_000
+_WARMED = 1_000
+"""What is asked most and computed anew after a new model: about a second's work of one worker."""
+
+_WARM_DEADLINE_SECONDS = 60.0
+_HALF_LIFE_SECONDS = 7 * 24 * 3600.0
+_ORIGIN_SECONDS = 1_767_225_600.0  # 2026-01-01
+
+
+class Popularity:
+    """Counts what is asked, and asks for it first when everything has to be computed anew.
+
+    A count of today weighs twice as much as one of a week ago: each is added with a weight that doubles every
+    week, so that nothing ever has to be aged (forward decay: Cormode et al., ICDE 2009).
+
+    Parameters
+    ----------
+    queue : redis.asyncio.Redis
+        Of the counts.
+    jobs : redis.Redis
+        The same Redis for RQ, which is not asynchronous; used in a thread.
+    fleet : Fleet
+        Whether somebody warms.
+    memory : AnswerMemory
+        Counts what it answers itself.
+    """
+
+    def __init__(
+        self, queue: redis.asyncio.Redis, jobs: redis.Redis, fleet: Fleet, memory: AnswerMemory
+    ) -> None:
+        self._queue = queue
+        self._jobs = jobs
+        self._fleet = fleet
+        self._memory = memory
+        self._counts: Counter[str] = Counter()
+        self._warmed: tuple[str, int] | None = None
+
+    def count(self, member: str) -> None:
+        """Note that something was asked for, see :func:`shared.keys.asked`."""
+        self._counts[member] += 1
+
+    async def flush(self) -> None:
+        """Add the counts to those of all gateways, and say how much was answered from memory.
+
+        Counts that cannot be written are lost: they only say what to compute first.
+        """
+        counts, self._counts = self._counts, Counter()
+        counts.update(self._memory.take_hits())
+        answered, self._memory.answered = self._memory.answered, 0
+        if answered:
+            log.info("answered from memory", requests=answered, answers=len(self._memory))
+        if counts:
+            weight = 2.0 ** ((time.time() - _ORIGIN_SECONDS) / _HALF_LIFE_SECONDS)
+            async with self._queue.pipeline(transaction=False) as pipeline:
+                for member, n in counts.most_common(_FLUSH_LIMIT):
+                    pipeline.zincrby(keys.ASKED, n * weight, member)
+                pipeline.zremrangebyrank(keys.ASKED, 0, -_KEPT - 1)
+                pipeline.expire(keys.ASKED, keys.ASKED_TTL)
+                await pipeline.execute()
+
+    async def warm(self, revision: int) -> None:
+        """Have the most-asked rankings computed, once after each change of the model or the data.
+
+        Parameters
+        ----------
+        revision : int
+            Of the data.
+        """
+        version = self._fleet.newest_version
+        if version is None or not self._fleet.warming or (version, revision) == self._warmed:
+            return
+        self._warmed = version, revision
+        note = keys.warming(version, revision)
+        if not await self._queue.set(note, "1", nx=True, ex=keys.WARMING_TTL):
+            return  # another gateway does it
+        asked: Any = await self._queue.zrevrange(keys.ASKED, 0, _WARMED - 1)
+        members = [as_text(member) for member in asked]
+        if members:
+            await asyncio.to_thread(self._enqueue, members)
+            log.info("warming", version=version, revision=revision, rankings=len(members))
+
+    def _enqueue(self, members: list[str]) -> None:
+        asked = [(Kind(kind), int(entity_id)) for kind, _, entity_id in (m.partition(":") for m in members)]
+        for kind in Kind:
+            ids = [entity_id for asked_kind, entity_id in asked if asked_kind is kind]
+            for start in range(0, len(ids), BATCH_LIMIT):
+                enqueue_rankings(
+                    self._jobs,
+                    RULES[kind].job,
+                    ids[start : start + BATCH_LIMIT],
+                    job_id=uuid.uuid4().hex,
+                    deadline=time.time() + _WARM_DEADLINE_SECONDS,
+                    queue=QueueName.WARM,
+                )

@@ -1,5 +1,6 @@
 """The model in memory, and what it answers."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,9 @@ from shared.contract import RULES, Kind
 from shared.database import queries
 from shared.errors import ArtifactError
 from shared.ranking import Ranking
-from worker.models.base import Model, RatingsBatch, ratings_batch
+from worker.models.base import Float, Model, RatingsBatch, ratings_batch
 from worker.models.registry import model_class
 from worker.similarity import GenreSimilarity
-from worker.top_k import top_k
 
 log = structlog.get_logger(__name__)
 
@@ -63,19 +63,29 @@ class Serving:
         self._engine = engine
         self._loaded: LoadedModel | None = None
         self._refused: str | None = None
+        self._refreshing = threading.Lock()
 
     @property
     def version(self) -> str | None:
         """The version in memory, None if there is none yet."""
         return self._loaded.manifest.version if self._loaded else None
 
+    def data_revision(self) -> int:
+        """Return the revision of the data that is in the database now."""
+        with self._engine.connect() as connection:
+            return queries.data_revision(connection)
+
     def refresh(self) -> None:
         """Take over the current version if it is another one than that in memory.
 
         The new one is loaded beside the old; who computes with the old one finishes with it. A version that
         is damaged is refused once, with a log line, and the old one serves on; without an old one, the newest
-        sound version on disk is taken.
+        sound version on disk is taken. Of several threads one loads, and the others wait for it.
         """
+        with self._refreshing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         try:
             wanted = self._store.current_version()
         except ArtifactError as error:
@@ -121,30 +131,20 @@ class Serving:
         revision, batch = self._read_ratings(user_ids)
         rule = RULES[Kind.SUGGESTED]
         model = loaded.model
-        scores = model.score(batch)
-        rated = model.columns(batch.movie_ids)
-        unit = 10**rule.decimals
-        rankings = []
-        for row in range(len(batch)):
-            columns = rated[batch.indptr[row] : batch.indptr[row + 1]]
-            scores[row, columns[columns >= 0]] = -np.inf
-            best = top_k(scores[row], rule.limit)
-            shown = np.rint(model.clip(scores[row, best]) * unit).astype(np.int64)
-            rankings.append(self._ranking(loaded, revision, rule.decimals, best, shown))
-        return rankings
+        return [
+            self._ranking(loaded, revision, rule.decimals, columns, model.clip(scores))
+            for columns, scores in model.best(batch, rule.limit)
+        ]
 
     def _find_similar(self, loaded: LoadedModel, movie_ids: Sequence[int]) -> list[Ranking]:
-        with self._engine.connect() as connection:
-            revision = queries.data_revision(connection)
+        revision = self.data_revision()
         rule = RULES[Kind.SIMILAR]
-        unit = 10**rule.decimals
         rankings = []
         for column in loaded.model.columns(np.asarray(movie_ids, dtype=np.int32)):
             best, cosines = np.empty(0, dtype=np.intp), np.empty(0)
             if column >= 0:  # a movie that was imported after the training has no neighbours yet
                 best, cosines = loaded.similarity.nearest(int(column))
-            shown = np.rint(cosines * unit).astype(np.int64)
-            rankings.append(self._ranking(loaded, revision, rule.decimals, best, shown))
+            rankings.append(self._ranking(loaded, revision, rule.decimals, best, cosines))
         return rankings
 
     @staticmethod
@@ -153,10 +153,11 @@ class Serving:
         revision: int,
         decimals: int,
         columns: NDArray[np.intp],
-        scores: NDArray[np.int64],
+        scores: Float,
     ) -> Ranking:
         movie_ids = loaded.model.movie_ids[columns].tolist()
-        return Ranking(loaded.manifest.version, revision, decimals, movie_ids, scores.tolist())
+        shown = np.rint(scores * 10**decimals).astype(np.int64).tolist()
+        return Ranking(loaded.manifest.version, revision, decimals, movie_ids, shown)
 
     def _read_ratings(self, user_ids: Sequence[int]) -> tuple[int, RatingsBatch]:
         """Read the ratings of a batch of users in one query."""

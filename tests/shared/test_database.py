@@ -110,8 +110,8 @@ def test_small_questions(engine: Engine, dataset: Dataset) -> None:
             queries.RatedMovie(30, 4.0, []),
         ]
         assert queries.rated_movies(connection, 2) == []
-        assert queries.known_users(connection, [5, 2, 5]) == {5}
-        assert queries.known_users(connection, [2]) == set()
+        assert queries.user_exists(connection, 5)
+        assert not queries.user_exists(connection, 2)
         assert [movie.genres for movie in queries.all_movies(connection)] == [
             ["Adventure", "Children"],
             [],

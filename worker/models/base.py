@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from shared.errors import ArtifactError
 from shared.progress import Progress, silent
 
 Float = NDArray[np.float32] | NDArray[np.float64]
+
+_DECIMALS = 9
+"""Digits of a score that are the same however it is summed up in double precision."""
+
+_ROUGHNESS = 1e-3
+"""How far a single-precision score may be from the exact one, with room to spare: 1e-5 is usual."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,6 @@ class Model(ABC):
             Told after each epoch or sweep.
         """
 
-    @abstractmethod
     def score(self, batch: RatingsBatch) -> Float:
         """Estimate every movie for each user of a batch.
 
@@ -189,6 +194,59 @@ class Model(ABC):
             Estimated stars, *not* clipped to the scale (:meth:`clip` does), so that movies above the top of
             the scale still have an order.
         """
+        return self._score(self._solve(batch))
+
+    def best(self, batch: RatingsBatch, k: int) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+        """Return the best movies that each user has not rated.
+
+        They are the same to the last digit whoever else is in the batch. A matrix product sums in another
+        order for another shape, so it only finds candidates: they are scored again in double precision, and
+        what is equal in nine decimals counts as equal.
+
+        Parameters
+        ----------
+        batch : RatingsBatch
+        k : int
+            How many at most.
+
+        Returns
+        -------
+        list of (columns, scores)
+            Of each user: columns of the movies, ndarray of intp, and their scores, ndarray of float64, both
+            of shape (at most k,), best first; of equal ones the better-known movie, in the lower column.
+        """
+        users = self._solve(batch)
+        scores = self._score(users)
+        rated = self.columns(batch.movie_ids)
+        candidates = []
+        for row, rough in enumerate(scores):
+            columns = rated[batch.indptr[row] : batch.indptr[row + 1]]
+            rough[columns[columns >= 0]] = -np.inf
+            candidates.append(_at_least_kth(rough, k))
+        found = np.zeros(len(self.movie_ids), dtype=bool)
+        for columns in candidates:
+            found[columns] = True
+        wanted = np.flatnonzero(found)
+        place = np.cumsum(found) - 1
+        exact = np.round(self._score_exactly(users, wanted), _DECIMALS)
+        best = []
+        for columns, row_scores in zip(candidates, exact, strict=True):
+            chosen = row_scores[place[columns]]
+            order = np.argsort(-chosen, kind="stable")[:k]  # columns ascend, so that equals stay in order
+            best.append((columns[order], chosen[order]))
+        return best
+
+    @abstractmethod
+    def _solve(self, batch: RatingsBatch) -> Any:
+        """Return the user side of a batch, in whatever form the other methods take it."""
+
+    @abstractmethod
+    def _score(self, users: Any) -> Float:
+        """Return the scores of all movies; see :meth:`score`. The caller may change the array."""
+
+    @abstractmethod
+    def _score_exactly(self, users: Any, columns: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the scores of some movies in double precision, shape (n_users, n_columns)."""
 
     def offsets_at(
         self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
@@ -270,12 +328,10 @@ class Model(ABC):
         """
         prefix = f"{cls.algorithm}."
         try:
-            movie_ids = np.load(directory / "movie_ids.npy", mmap_mode="r", allow_pickle=False)
+            movie_ids = _map(directory / "movie_ids.npy")
             low, high = json.loads((directory / "scale.json").read_text())
             arrays = {
-                path.name.removeprefix(prefix).removesuffix(".npy"): np.load(
-                    path, mmap_mode="r", allow_pickle=False
-                )
+                path.name.removeprefix(prefix).removesuffix(".npy"): _map(path)
                 for path in sorted(directory.glob(f"{prefix}*.npy"))
             }
             return cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
@@ -283,3 +339,17 @@ class Model(ABC):
             raise ArtifactError(
                 f"{directory} does not hold a usable {cls.algorithm} model: {error}"
             ) from error
+
+
+def _map(path: Path) -> NDArray[Any]:
+    """Map an array read-only; as a plain one, since each slice of a ``memmap`` costs microseconds."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _at_least_kth(scores: Float, k: int) -> NDArray[np.intp]:
+    """Return the columns, ascending, that may be among the best ``k`` if scores are only roughly right."""
+    if k < len(scores):
+        kth = np.partition(scores, len(scores) - k)[len(scores) - k]
+        if np.isfinite(kth):
+            return np.flatnonzero(scores >= kth - _ROUGHNESS)
+    return np.flatnonzero(scores > -np.inf)

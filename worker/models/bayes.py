@@ -55,14 +55,6 @@ class BayesModel(Model):
         samples = sample(data, cast(BayesConfig, config), progress)
         return cls(data.catalogue.movie_ids, data.scale, samples)
 
-    def score(self, batch: RatingsBatch) -> NDArray[np.float32]:
-        """Estimate every movie for each user of a batch.
-
-        The same user in another batch has the same scores within 1e-4 (single-precision products are summed
-        in another order).
-        """
-        return posterior.score(self.samples, self._users(batch))
-
     def score_std(self, batch: RatingsBatch, columns: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
         """Return the posterior standard deviation of scores, in stars.
 
@@ -80,7 +72,7 @@ class BayesModel(Model):
         """
         if columns is None:
             columns = np.arange(len(self.movie_ids))
-        return posterior.deviations(self.samples, self._users(batch), columns)
+        return posterior.deviations(self.samples, self._solve(batch), columns)
 
     def offsets_at(
         self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
@@ -196,5 +188,11 @@ class BayesModel(Model):
         ends = np.concatenate([[0], np.cumsum(known)])
         return Ratings(ends[batch.indptr], columns[known], batch.ratings[known]), known
 
-    def _users(self, batch: RatingsBatch) -> Users:
+    def _solve(self, batch: RatingsBatch) -> Users:
         return posterior.fold_in(self.samples, self._ratings(batch)[0])
+
+    def _score(self, users: Users) -> NDArray[np.float32]:
+        return posterior.score(self.samples, users)
+
+    def _score_exactly(self, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
+        return posterior.score_exactly(self.samples, users, columns)

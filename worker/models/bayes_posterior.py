@@ -8,13 +8,15 @@ the model how little it knows of a movie. Movies are scored with the *means* tho
 (Rao-Blackwell): the same expectation with less noise, so few samples are enough.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.models.bayes_features import FloatArray, rated_features
+
+_RATINGS_TOGETHER = 4096
 
 
 @dataclass(frozen=True)
@@ -128,20 +130,36 @@ def fold_in(samples: MovieSamples, ratings: Ratings) -> Users:
     counts = np.diff(ratings.indptr)
     gram: FloatArray = np.zeros((n_users, n_samples, d + 1, d + 1), dtype=np.float32)
     features: FloatArray = np.ones((n_users, samples.weights.shape[1]), dtype=np.float32)
-    for user, (start, stop) in enumerate(pairwise(ratings.indptr)):
-        columns = ratings.columns[start:stop]
-        rows = design(samples, columns, ratings.values[start:stop])
-        np.matmul(rows.transpose(1, 2, 0), rows.transpose(1, 0, 2), out=gram[user])
-        features[user, 1:] = samples.basis[columns].sum(axis=0, dtype=np.float32)
+    for users in _by_ratings(ratings.indptr):
+        first = ratings.indptr[users.start]
+        part = slice(first, ratings.indptr[users.stop])
+        rows = design(samples, ratings.columns[part], ratings.values[part])
+        basis = samples.basis[ratings.columns[part]]
+        for user in range(users.start, users.stop):
+            own = slice(ratings.indptr[user] - first, ratings.indptr[user + 1] - first)
+            np.matmul(rows[own].transpose(1, 2, 0), rows[own].transpose(1, 0, 2), out=gram[user])
+            features[user, 1:] = basis[own].sum(axis=0, dtype=np.float32)
     features[:, 1:] = rated_features(features[:, 1:], counts)
 
     precision = samples.precisions.astype(np.float32)
-    prior = precision * np.matmul(features, samples.weights).transpose(1, 0, 2)
+    # In double precision: the only product whose shape depends on who else is in the batch.
+    expected = np.matmul(features.astype(np.float64), samples.weights.astype(np.float64))
+    prior = precision * expected.transpose(1, 0, 2).astype(np.float32)
     noise = np.full(n_users, samples.noise_shape / samples.noise_rate, dtype=np.float32)
     means, _ = _solve(gram, precision, prior, noise)
     noise = _noise(samples, gram, precision, means, noise, counts)
     means, precisions = _solve(gram, precision, prior, noise)
     return Users(means, precisions, prior, noise)
+
+
+def _by_ratings(indptr: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield runs of users whose ratings together fit into the cache of a core, each at least one user."""
+    start = 0
+    while start < len(indptr) - 1:
+        fitting = int(np.searchsorted(indptr, indptr[start] + _RATINGS_TOGETHER, side="right")) - 1
+        stop = max(start + 1, fitting)
+        yield slice(start, stop)
+        start = stop
 
 
 def _solve(
@@ -191,6 +209,28 @@ def score(samples: MovieSamples, users: Users) -> FloatArray:
     left[:, :, d - 1] = 1 / n_samples
     scores: FloatArray = left.reshape(-1, n_samples * d) @ samples.means.reshape(n_movies, -1).T
     scores += (samples.global_mean + users.means[:, :, d - 1].mean(axis=1))[:, None].astype(np.float32)
+    return scores
+
+
+def score_exactly(samples: MovieSamples, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return expected ratings of some movies in double precision.
+
+    Parameters
+    ----------
+    samples : MovieSamples
+    users : Users
+    columns : ndarray of intp, shape (n_columns,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users, n_columns)
+    """
+    n_samples, d = samples.means.shape[1:]
+    left = users.means.astype(np.float64) / n_samples
+    left[:, :, d - 1] = 1 / n_samples
+    movies = samples.means[columns].astype(np.float64)
+    scores: NDArray[np.float64] = left.reshape(-1, n_samples * d) @ movies.reshape(-1, n_samples * d).T
+    scores += samples.global_mean + users.means[:, :, d - 1].astype(np.float64).mean(axis=1)[:, None]
     return scores
 
 

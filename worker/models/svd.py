@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.algorithms import AlgorithmConfig, SvdConfig
 from shared.progress import Progress, Step, silent
-from worker.models.base import Float, Model, RatingsBatch, TrainingData
+from worker.models.base import Model, RatingsBatch, TrainingData
 
 
 class SvdModel(Model):
@@ -99,16 +99,27 @@ class SvdModel(Model):
             constants=np.array([trainset.global_mean, config.reg_all]),
         )
 
-    def score(self, batch: RatingsBatch) -> Float:
-        """Estimate every movie; see :meth:`worker.models.base.Model.score`."""
+    def _solve(self, batch: RatingsBatch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return factors, shape (n_users, n_factors), and biases, shape (n_users,)."""
         places = np.minimum(np.searchsorted(self.user_ids, batch.user_ids), len(self.user_ids) - 1)
         known = self.user_ids[places] == batch.user_ids
         factors = np.where(known[:, None], self.user_factors[places], 0.0)
         biases = np.where(known, self.user_biases[places], 0.0)
         for row in np.flatnonzero(~known).tolist():
             factors[row], biases[row] = self._fold_in(batch, row)
-        scores: Float = factors @ self.item_factors.T
-        scores += self.item_biases
+        return factors, biases
+
+    def _score(self, users: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
+        return self._score_exactly(users, np.arange(len(self.movie_ids)))
+
+    def _score_exactly(
+        self, users: tuple[NDArray[np.float64], NDArray[np.float64]], columns: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        factors, biases = users
+        everything = len(columns) == len(self.movie_ids)
+        item_factors = self.item_factors if everything else self.item_factors[columns]
+        scores: NDArray[np.float64] = factors @ item_factors.T
+        scores += self.item_biases if everything else self.item_biases[columns]
         scores += self.constants[0] + biases[:, None]
         return scores
 

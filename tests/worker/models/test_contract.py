@@ -111,6 +111,42 @@ def test_a_batch_equals_its_parts(model: Model, board: TrainingData) -> None:
         np.testing.assert_allclose(together[row], model.score(batch_of(board, [user]))[0], atol=1e-4, rtol=0)
 
 
+def test_the_best_movies_are_the_same_to_the_last_digit_in_any_batch(
+    model: Model, board: TrainingData
+) -> None:
+    users = list(range(N_USERS))
+    together = model.best(batch_of(board, users), 10)
+    for part in (1, 3, 16):
+        for start in range(0, N_USERS, part):
+            some = users[start : start + part]
+            for user, (columns, scores) in zip(some, model.best(batch_of(board, some), 10), strict=True):
+                np.testing.assert_array_equal(columns, together[user][0])
+                np.testing.assert_array_equal(scores, together[user][1])
+
+
+def test_the_best_movies_are_those_with_the_best_scores(model: Model, board: TrainingData) -> None:
+    users = [0, 7, 20]
+    batch = batch_of(board, users)
+    scores = model.score(batch)
+    for row, (columns, best) in enumerate(model.best(batch, 4)):
+        rated = model.columns(batch.movie_ids[batch.indptr[row] : batch.indptr[row + 1]])
+        hidden = scores[row].copy()
+        hidden[rated] = -np.inf
+        assert not set(columns) & set(rated)
+        np.testing.assert_allclose(best, np.sort(hidden)[::-1][:4], atol=1e-4)
+        np.testing.assert_allclose(best, scores[row][columns], atol=1e-4)
+        assert (np.diff(best) <= 0).all()
+
+
+def test_of_equal_movies_the_better_known_are_best(model: Model, board: TrainingData) -> None:
+    """All movies look alike to a model that has learned from equal ratings alone."""
+    data = training_data([0, 0, 1, 1], [0, 1, 0, 1], [3.0, 3.0, 3.0, 3.0], n_movies=6)
+    fitted = type(model).fit(data, config(type(model).algorithm))
+    ((columns, scores),) = fitted.best(ratings_batch([0], []), 6)
+    for this, following in zip(range(5), range(1, 6), strict=True):
+        assert scores[this] > scores[following] or columns[this] < columns[following]
+
+
 def test_order_within_a_batch_does_not_matter(model: Model, board: TrainingData) -> None:
     batch = batch_of(board, [1, 2, 3])
     np.testing.assert_allclose(
@@ -150,6 +186,8 @@ def test_more_than_the_catalogue_can_be_asked_for(model: Model, board: TrainingD
     best = top_k(scores, 1000)
     assert sorted(best.tolist()) == list(range(N_MOVIES))
     assert (np.diff(scores[best]) <= 0).all()
+    ((columns, _),) = model.best(ratings_batch([0], []), 1000)
+    assert sorted(columns.tolist()) == list(range(N_MOVIES))
 
 
 def test_columns_find_movies(model: Model) -> None:

@@ -1,4 +1,7 @@
-"""All movies in memory, already encoded: an answer is put together, not serialised."""
+"""All movies in memory, already encoded: an answer is put together, not serialised. And who the users are."""
+
+from array import array
+from bisect import bisect_left
 
 import orjson
 from sqlalchemy import Engine
@@ -15,16 +18,19 @@ class Catalogue:
         Of the data, 0 for an empty database.
     fragments : dict of int to bytes
         ``{"id":1,"title":"...","genres":[...]`` of each movie: an object that is not closed yet.
+    user_ids : array of int
+        Who has rated anything, ascending; four bytes each.
     """
 
-    def __init__(self, revision: int, fragments: dict[int, bytes]) -> None:
+    def __init__(self, revision: int, fragments: dict[int, bytes], user_ids: "array[int]") -> None:
         self.revision = revision
         self.fragments = fragments
+        self._user_ids = user_ids
 
     @classmethod
     def empty(cls) -> "Catalogue":
         """Return the catalogue before the first import."""
-        return cls(0, {})
+        return cls(0, {}, array("i"))
 
     @classmethod
     def load(cls, engine: Engine) -> "Catalogue":
@@ -37,7 +43,13 @@ class Catalogue:
                 )[:-1]
                 for movie in queries.all_movies(connection)
             }
-        return cls(revision, fragments)
+            user_ids = array("i", queries.all_users(connection))
+        return cls(revision, fragments, user_ids)
+
+    def has_user(self, user_id: int) -> bool:
+        """Tell whether a user had rated anything when this was read; there may be new ones since."""
+        place = bisect_left(self._user_ids, user_id)
+        return place < len(self._user_ids) and self._user_ids[place] == user_id
 
     def details(self, movie_id: int) -> bytes:
         """Return ``"title":"...","genres":[...]`` of a movie."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -17,12 +17,11 @@ import redis
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.admission import Admission
 from gateway.fleet import Fleet
 from gateway.flights import Batch, Batches, Flight
-from gateway.problems import ComputationFailed, DatabaseUnavailable, Problem, QueueUnreachable, UnknownUser
+from gateway.problems import ComputationFailed, Problem, QueueUnreachable, UnknownUser
 from gateway.ranking_cache import CachedRanking, Question, RankingCache
 from shared import keys
 from shared.broker import enqueue_rankings
@@ -41,13 +40,25 @@ _RECONNECT_DELAY_SECONDS = 0.5
 _SILENCE_SECONDS = 1.0
 """Pause after which the connection for news is asked whether it lives; after twice that it is renewed."""
 
+_CLAIM = """
+local holders = {}
+for i, key in ipairs(KEYS) do
+  if not redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
+    holders[i] = redis.call('GET', key)
+  else
+    holders[i] = false
+  end
+end
+return holders
+"""
+
 _GIVEN_UP = b"given-up"
 """In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
 
 _GIVEN_UP_TTL = timedelta(minutes=1)
 
 
-class Answer(NamedTuple):
+class Found(NamedTuple):
     """A ranking and where it comes from.
 
     Attributes
@@ -87,13 +98,13 @@ class Dispatcher:
     cache : RankingCache
         What was answered before.
     queue : redis.asyncio.Redis
-        Of the news.
+        Of the claims and the news.
     jobs : redis.Redis
-        The same Redis for claims and RQ, which is not asynchronous; used in a thread.
+        The same Redis for RQ, which is not asynchronous; used in a thread.
     fleet : Fleet
         Who is there to work.
-    known_users : callable
-        Returns which of several users exist; asks the database, so it is called in a thread.
+    user_exists : callable
+        Tells whether a user has rated anything.
     forget : callable
         Told what has changed, and None when anything may have.
     wait_budget : timedelta
@@ -106,7 +117,7 @@ class Dispatcher:
         queue: redis.asyncio.Redis,
         jobs: redis.Redis,
         fleet: Fleet,
-        known_users: Callable[[Collection[int]], set[int]],
+        user_exists: Callable[[int], Awaitable[bool]],
         forget: Callable[[News | None], None],
         wait_budget: timedelta,
     ) -> None:
@@ -114,7 +125,8 @@ class Dispatcher:
         self._queue = queue
         self._jobs = jobs
         self._fleet = fleet
-        self._known_users = known_users
+        self._user_exists = user_exists
+        self._claim = queue.register_script(_CLAIM)
         self._forget = forget
         self._wait_budget = wait_budget.total_seconds()
         self._flights: dict[Question, Flight] = {}
@@ -142,7 +154,7 @@ class Dispatcher:
         for flight in list(self._flights.values()):
             self._land(flight, QueueUnreachable("This gateway is shutting down; ask again."))
 
-    async def ask(self, question: Question, revision: int, *, wait: bool) -> Answer:
+    async def ask(self, question: Question, revision: int, *, wait: bool) -> Found:
         """Return a ranking from the cache, or have it computed.
 
         Parameters
@@ -161,25 +173,34 @@ class Dispatcher:
         UnknownUser, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed
             If it will not be.
         """
-        cached = await self._cache.read(question)
+        try:
+            cached = await self._cache.read(question)
+        except (RedisError, OSError):
+            await self._require_entity(question)
+            raise QueueUnreachable("Redis does not answer; try again soon.") from None
         if cached.ranking is not None and self._is_fresh(cached, revision):
-            return Answer(cached.ranking, cached=True, fresh=True)
-        flight = self._flights.get(question)
-        if flight is None:
-            self._fleet.require_capacity()
-            self._admission.admit(len(self._flights), self._fleet.able_workers)
-            flight = self._take_off(question, revision)
+            return Found(cached.ranking, cached=True, fresh=True)
+        await self._require_entity(question)
+        flight = self._flights.get(question) or self._take_off(question, revision)
         if not wait:
             raise StillWorkingError(flight.job_id)
         try:
-            # Shielded: one caller who gives up must not take the answer from the others.
-            ranking = await asyncio.wait_for(asyncio.shield(flight.future), self._wait_budget)
+            async with asyncio.timeout(self._wait_budget):
+                # Shielded: one caller who gives up must not take the answer from the others.
+                ranking = await asyncio.shield(flight.future)
         except TimeoutError:
             raise StillWorkingError(flight.job_id) from None
         fresh = ranking.revision == revision and ranking.version in self._fleet.versions
-        return Answer(ranking, cached=False, fresh=fresh)
+        return Found(ranking, cached=False, fresh=fresh)
+
+    async def _require_entity(self, question: Question) -> None:
+        """Refuse made-up users: that they do not exist needs no worker, and they must not fill the queue."""
+        if question.kind is Kind.SUGGESTED and not await self._user_exists(question.entity_id):
+            raise UnknownUser(question.entity_id)
 
     def _take_off(self, question: Question, revision: int) -> Flight:
+        self._fleet.require_capacity()
+        self._admission.admit(len(self._flights), self._fleet.able_workers)
         flight = self._batches.add(question, revision)
         # An error that nobody waited for is not worth a warning at shutdown.
         flight.future.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -187,67 +208,39 @@ class Dispatcher:
         return flight
 
     async def _send(self, batch: Batch) -> None:
-        problem: Problem
+        """Queue a batch, all but what another gateway has under way."""
         try:
-            outcomes = await asyncio.to_thread(self._enqueue_batch, batch)
+            mine = []
+            for flight, holder in zip(batch.flights, await self._claim_all(batch), strict=True):
+                if holder is None:
+                    mine.append(flight)
+                elif holder == _GIVEN_UP:
+                    problem = "Workers died of this question; try again in a minute."
+                    self._land(flight, ComputationFailed(problem))
+                else:
+                    self._batches.landed(flight.job_id)
+                    flight.job_id = holder.decode()
+            if mine:
+                await self._enqueue(batch.kind, mine, batch.job_id)
         except (RedisError, OSError) as error:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))
-            problem = QueueUnreachable("Redis does not answer; try again soon.")
-            outcomes = dict.fromkeys(batch.flights, problem)
-        except SQLAlchemyError as error:
-            log.warning("users could not be looked up", reason=str(error), questions=len(batch.flights))
-            problem = DatabaseUnavailable("The database does not answer; try again soon.")
-            outcomes = dict.fromkeys(batch.flights, problem)
-        for flight, outcome in outcomes.items():
-            if isinstance(outcome, Problem):
-                self._land(flight, outcome)
-            else:  # another gateway has it under way
-                self._batches.landed(flight.job_id)
-                flight.job_id = outcome
+            for flight in batch.flights:
+                self._land(flight, QueueUnreachable("Redis does not answer; try again soon."))
 
-    def _enqueue_batch(self, batch: Batch) -> dict[Flight, Problem | str]:
-        """Queue a batch, all but what is known not to be worth it; runs in a thread, since all of it blocks.
-
-        Returns
-        -------
-        dict of Flight to Problem or str
-            What was not queued: a problem, or the id of the job that another gateway has queued for it.
-        """
-        flights = batch.flights
-        left_out: dict[Flight, Problem | str] = {}
-        if batch.kind is Kind.SUGGESTED:
-            known = self._known_users([flight.question.entity_id for flight in flights])
-            for flight in flights:
-                if flight.question.entity_id not in known:
-                    left_out[flight] = UnknownUser(flight.question.entity_id)
-            flights = [flight for flight in flights if flight not in left_out]
-        for flight, holder in zip(flights, self._claim(batch, flights), strict=True):
-            if holder == _GIVEN_UP:
-                left_out[flight] = ComputationFailed("Workers died of this question; try again in a minute.")
-            elif holder is not None:
-                left_out[flight] = holder.decode()
-        mine = [flight for flight in flights if flight not in left_out]
-        if mine:
-            self._enqueue(batch.kind, mine, batch.job_id)
-        return left_out
-
-    def _claim(self, batch: Batch, flights: list[Flight]) -> list[bytes | None]:
+    async def _claim_all(self, batch: Batch) -> list[bytes | None]:
         """Return who holds the claim of each flight, None for us."""
-        if not flights:
-            return []
-        with self._jobs.pipeline(transaction=False) as pipeline:
-            for flight in flights:
-                key = keys.claim(batch.kind, flight.question.entity_id)
-                pipeline.set(key, batch.job_id, nx=True, px=keys.CLAIM_TTL)
-                pipeline.get(key)
-            replies = pipeline.execute()
-        # A claim that vanished between the two commands was answered just then: ask anew.
-        return [None if won else holder for won, holder in zip(replies[::2], replies[1::2], strict=True)]
+        holders: list[bytes | None] = await self._claim(
+            keys=[keys.claim(batch.kind, flight.question.entity_id) for flight in batch.flights],
+            args=[batch.job_id, round(keys.CLAIM_TTL.total_seconds() * 1000)],
+        )
+        return holders
 
-    def _enqueue(self, kind: Kind, flights: Iterable[Flight], job_id: str) -> None:
+    async def _enqueue(self, kind: Kind, flights: Iterable[Flight], job_id: str) -> None:
         ids = [flight.question.entity_id for flight in flights]
         deadline = time.time() + 2 * self._wait_budget
-        enqueue_rankings(self._jobs, RULES[kind].job, ids, job_id=job_id, deadline=deadline)
+        await asyncio.to_thread(
+            enqueue_rankings, self._jobs, RULES[kind].job, ids, job_id=job_id, deadline=deadline
+        )
 
     async def _listen(self, listening: asyncio.Event) -> None:
         """Hear the news; after a pause of the connection, look for what was missed."""
@@ -377,7 +370,7 @@ class Dispatcher:
         for flight in flights:
             flight.tries += 1
             flight.sent = time.monotonic()
-        await asyncio.to_thread(self._enqueue, kind, flights, job_id)
+        await self._enqueue(kind, flights, job_id)
 
     async def _give_up(self, kind: Kind, flights: list[Flight]) -> None:
         """Stop asking what has been lost with each worker that took it."""

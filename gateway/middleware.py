@@ -6,14 +6,11 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import access_log
 from gateway.problems import BodyTooLarge
 from gateway.request_id import request_id
 
-log = structlog.get_logger("gateway.access")
-
 MAX_BODY_BYTES = 64 * 1024
-
-_QUIET_PATHS = frozenset({"/livez", "/readyz"})
 
 
 class RequestContext:
@@ -61,14 +58,7 @@ class RequestContext:
             else:
                 await self._app(scope, body, send_with_id)
         finally:
-            if path not in _QUIET_PATHS:
-                log.info(
-                    "request",
-                    method=method,
-                    path=path,
-                    status=status,
-                    ms=round((time.perf_counter() - started) * 1000, 2),
-                )
+            access_log.write(own_id, method, path, status, started)
 
 
 async def _checked_body(headers: Headers, receive: Receive) -> Receive | None:

@@ -56,6 +56,8 @@ class Popularity:
         self._memory = memory
         self._counts: Counter[str] = Counter()
         self._warmed: tuple[str, int] | None = None
+        self.hits = 0
+        """Answers that Redis had, since they were last reported."""
 
     def count(self, member: str) -> None:
         """Note that something was asked for, see :func:`shared.keys.asked`."""
@@ -68,9 +70,10 @@ class Popularity:
         """
         counts, self._counts = self._counts, Counter()
         counts.update(self._memory.take_hits())
-        answered, self._memory.answered = self._memory.answered, 0
-        if answered:
-            log.info("answered from memory", requests=answered, answers=len(self._memory))
+        remembered, self._memory.answered = self._memory.answered, 0
+        read, self.hits = self.hits, 0
+        if remembered or read:
+            log.info("answered from caches", memory=remembered, redis=read, kept=len(self._memory))
         if counts:
             weight = 2.0 ** ((time.time() - _ORIGIN_SECONDS) / _HALF_LIFE_SECONDS)
             async with self._queue.pipeline(transaction=False) as pipeline:

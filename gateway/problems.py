@@ -250,20 +250,26 @@ def install(app: FastAPI) -> None:
             return NotFound(f"There is nothing at {request.url.path}; see /docs.").response()
         return InvalidRequest(str(error.detail)).response()
 
-    @app.exception_handler(RedisError)
-    async def redis(request: Request, error: RedisError) -> Response:
+    for kind in (RedisError, SQLAlchemyError, Exception):
+        app.add_exception_handler(kind, _unexpected)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return problem_of(error).response()
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return what a client is told about an error, and log what it is not told."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RedisError):
         log.warning("redis failed", reason=str(error))
-        return QueueUnreachable("Redis does not answer; try again soon.").response()
-
-    @app.exception_handler(SQLAlchemyError)
-    async def database(request: Request, error: SQLAlchemyError) -> Response:
+        return QueueUnreachable("Redis does not answer; try again soon.")
+    if isinstance(error, SQLAlchemyError):
         log.warning("database failed", reason=str(error))
-        return DatabaseUnavailable("The database does not answer; try again soon.").response()
-
-    @app.exception_handler(Exception)
-    async def internal(request: Request, error: Exception) -> Response:
-        log.error("request failed", exc_info=error)
-        return InternalError("That was our mistake; the log tells more under this request's id.").response()
+        return DatabaseUnavailable("The database does not answer; try again soon.")
+    log.error("request failed", exc_info=error)
+    return InternalError("That was our mistake; the log tells more under this request's id.")
 
 
 def _describe(errors: Any) -> str:

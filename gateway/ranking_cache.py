@@ -1,6 +1,6 @@
 """Rankings in Redis, as gateways read them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import redis.asyncio
 
@@ -10,6 +10,16 @@ from shared.contract import Kind
 from shared.ranking import Ranking
 
 _READS_TOGETHER = 128
+
+_READ = """
+local found = {}
+for i, key in ipairs(KEYS) do
+  local fields = redis.call('HMGET', key, ARGV[i], ARGV[#KEYS + 1])
+  found[2 * i - 1], found[2 * i] = fields[1], fields[2]
+end
+return found
+"""
+"""One command for many rankings: for a pipeline of 64 redis-py alone takes a millisecond."""
 
 
 class Question(NamedTuple):
@@ -44,7 +54,7 @@ class RankingCache:
     """
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
-        self._connection = connection
+        self._read = connection.register_script(_READ)
         self._reads: Coalescer[Question, CachedRanking] = Coalescer(self.read_many, _READS_TOGETHER)
 
     async def read(self, question: Question) -> CachedRanking:
@@ -53,12 +63,11 @@ class RankingCache:
 
     async def read_many(self, questions: list[Question]) -> list[CachedRanking]:
         """Return what the cache holds for several questions, in one round trip."""
-        async with self._connection.pipeline(transaction=False) as pipeline:
-            for kind, entity_id in questions:
-                key, field = keys.ranking(kind, entity_id)
-                pipeline.hmget(key, field, keys.CHANGES_FIELD)
-            replies: list[list[Any]] = await pipeline.execute()
+        places = [keys.ranking(kind, entity_id) for kind, entity_id in questions]
+        replies: list[bytes | None] = await self._read(
+            keys=[key for key, _ in places], args=[*(field for _, field in places), keys.CHANGES_FIELD]
+        )
         return [
             CachedRanking(Ranking.from_bytes(packed) if packed else None, int(changes or 0))
-            for packed, changes in replies
+            for packed, changes in zip(replies[::2], replies[1::2], strict=True)
         ]

@@ -3,6 +3,7 @@
 import uvicorn
 
 from gateway.app import create_app
+from gateway.front import Front
 from gateway.protocol import MemoryProtocol
 from shared.broker import connect
 from shared.database.engine import open_database
@@ -24,7 +25,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     for url in (settings.queue, settings.cache):
         connect(url).close()
     uvicorn.run(
-        create_app(settings),
+        Front(create_app(settings)),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -32,5 +33,6 @@ def run_gateway(settings: GatewaySettings) -> None:
         access_log=False,  # ours has request ids
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here asks where a request comes from
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -69,8 +69,12 @@ class State:
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
     async def user_exists(self, user_id: int) -> bool:
-        """Tell whether a user has rated anything."""
-        return bool(await asyncio.to_thread(_known_users, self.engine, [user_id]))
+        """Tell whether a user has rated anything; the database is asked only for one who is new."""
+        return self.catalogue.has_user(user_id) or await asyncio.to_thread(self._look_up, user_id)
+
+    def _look_up(self, user_id: int) -> bool:
+        with self.engine.connect() as connection:
+            return queries.user_exists(connection, user_id)
 
     async def keep_house(self) -> None:
         """Take over a new import within a second, count what is asked, have it warmed after a change."""
@@ -101,11 +105,6 @@ class State:
             return queries.data_revision(connection)
 
 
-def _known_users(engine: Engine, user_ids: Collection[int]) -> set[int]:
-    with engine.connect() as connection:
-        return queries.known_users(connection, user_ids)
-
-
 def current_version(store: ArtifactStore) -> str | None:
     """Return the version that is to be served, None if there is none or the pointer is damaged."""
     try:
@@ -132,6 +131,9 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
                 stale.append(paths.rated(entity_id))
             memory.forget(stale, entity_id)
 
+    async def user_exists(user_id: int) -> bool:
+        return await state.user_exists(user_id)
+
     fleet = Fleet(queue, settings.queue_cap, current_version(store), memory.clear)
     state = State(
         engine=engine,
@@ -144,7 +146,7 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
             queue,
             jobs,
             fleet,
-            lambda user_ids: _known_users(engine, user_ids),
+            user_exists,
             forget,
             settings.wait_budget,
         ),
@@ -168,7 +170,7 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         engine.dispose()
 
 
-def state_of(request: Request) -> State:
-    """Return the state of the gateway that a request came to; for ``Depends``."""
+async def state_of(request: Request) -> State:
+    """Return the state of a request's gateway; for ``Depends``, which runs plain functions in threads."""
     state: State = request.app.state.gateway
     return state

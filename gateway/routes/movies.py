@@ -86,4 +86,4 @@ async def most_similar(
     """At most 100 other movies that share a genre, by cosine; of equals the better-known first."""
     if movie_id not in state.catalogue:
         raise UnknownMovie(movie_id)
-    return await rankings.answer_ranking(request, state, Question(Kind.SIMILAR, movie_id))
+    return await rankings.ranking_response(request, state, Question(Kind.SIMILAR, movie_id))

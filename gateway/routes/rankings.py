@@ -6,15 +6,13 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from gateway import paths, render
+from gateway import paths
+from gateway.answers import answer_ranking
 from gateway.dispatch import StillWorkingError
-from gateway.memory import Answer
 from gateway.problems import ComputationFailed, NoWorkers, QueueFull, QueueUnreachable, documented
 from gateway.ranking_cache import Question
-from gateway.responses import PRIVATE, PUBLIC, send
+from gateway.responses import send
 from gateway.state import State
-from shared import keys
-from shared.contract import Kind
 
 PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, ComputationFailed)
 
@@ -39,35 +37,23 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def answer_ranking(request: Request, state: State, question: Question) -> Response:
+async def ranking_response(request: Request, state: State, question: Question) -> Response:
     """Answer with a ranking, or 202 if it is not ready in time or the client does not want to wait."""
-    kind, entity_id = question
-    path, member = paths.ranking(kind, entity_id), keys.asked(kind, entity_id)
-    kept = state.memory.get(path)
-    if kept is not None:
-        return send(request, kept, cached=True)
-    state.popularity.count(member)
-    # Before anything is read: what changes from here on must not be kept.
-    token, catalogue = state.memory.token(entity_id), state.catalogue
     try:
-        found = await state.dispatcher.ask(question, catalogue.revision, wait=waits(request))
+        answer, cached = await answer_ranking(state, question, wait=_waits(request))
     except StillWorkingError as pending:
-        job = f"{paths.API}/jobs/{pending.job_id}"
-        headers = {"Location": job, "Retry-After": "1"}
-        body = orjson.dumps({"job": job, "result": path.decode()})
-        return Response(body, 202, headers, "application/json")
-    answer = Answer(
-        render.ranking(kind, found.ranking, catalogue),
-        found.ranking.version,
-        PRIVATE if kind is Kind.SUGGESTED else PUBLIC,
-        member,
-    )
-    if found.fresh:
-        state.memory.put(path, entity_id, token, answer)
-    return send(request, answer, cached=found.cached)
+        return accepted(question, pending.job_id)
+    return send(request, answer, cached=cached)
 
 
-def waits(request: Request) -> bool:
+def accepted(question: Question, job_id: str) -> Response:
+    """Say where an answer will be, and which job computes it."""
+    job = f"{paths.API}/jobs/{job_id}"
+    body = orjson.dumps({"job": job, "result": paths.ranking(*question).decode()})
+    return Response(body, 202, {"Location": job, "Retry-After": "1"}, "application/json")
+
+
+def _waits(request: Request) -> bool:
     """Tell whether a client wants the answer now, or rather a 202 at once (RFC 7240, 4.1)."""
     preferences = request.headers.get("Prefer", "").lower().replace(" ", "")
     return "respond-async" not in preferences.split(",")

@@ -5,18 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
-from redis.exceptions import RedisError
 
 from gateway import paths, render
 from gateway.memory import Answer
-from gateway.problems import (
-    DatabaseUnavailable,
-    InvalidRequest,
-    NoWorkers,
-    QueueUnreachable,
-    UnknownUser,
-    documented,
-)
+from gateway.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
 from gateway.ranking_cache import Question
 from gateway.responses import PRIVATE, UserId, send
 from gateway.routes import rankings
@@ -129,13 +121,4 @@ async def suggested(
     user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]
 ) -> Response:
     """At most 150 movies that the user has not rated, best estimate first; of equals the better-known."""
-    question = Question(Kind.SUGGESTED, user_id)
-    if not rankings.waits(request) and not await state.user_exists(user_id):
-        raise UnknownUser(user_id)
-    try:
-        return await rankings.answer_ranking(request, state, question)
-    except (NoWorkers, QueueUnreachable, RedisError):
-        # That somebody does not exist can be said without any worker.
-        if not await state.user_exists(user_id):
-            raise UnknownUser(user_id) from None
-        raise
+    return await rankings.ranking_response(request, state, Question(Kind.SUGGESTED, user_id))

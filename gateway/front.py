@@ -95,7 +95,7 @@ async def _send_answer(
     body = answer.compressed if accepts_gzip(headers.get(b"accept-encoding", b"")) else None
     sent = [
         (b"cache-control", answer.cache_control.encode()),
-        (b"vary", b"Accept-Encoding"),
+        (b"vary", b"Accept-Encoding, Origin"),
         (b"x-cache", b"hit" if cached else b"miss"),
         (b"x-model-version", answer.version.encode()),
         (b"etag", answer.tag(compressed=body is not None)),

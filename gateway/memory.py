@@ -59,8 +59,8 @@ class Answer:
     def __post_init__(self) -> None:
         self.etag = hashlib.sha1(self.body, usedforsecurity=False).hexdigest()[:24].encode()
         self.head = (
-            b"content-type: application/json\r\nvary: Accept-Encoding\r\nx-cache: hit\r\n"
-            b"cache-control: %b\r\n" % self.cache_control.encode()
+            b"vary: Accept-Encoding, Origin\r\nx-cache: hit\r\ncache-control: %b\r\n"
+            % self.cache_control.encode()
         )
         if self.version:
             self.head += b"x-model-version: %b\r\n" % self.version.encode()

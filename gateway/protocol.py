@@ -78,7 +78,8 @@ class MemoryProtocol(HttpToolsProtocol):
             return
         body = answer.body if body is None else body
         self.transport.write(
-            b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\netag: %b\r\nx-request-id: %b\r\n\r\n%b"
+            b"HTTP/1.1 200 OK\r\n%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"etag: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (self._default(), answer.head, encoding, len(body), tag, own_id, body)
         )
 

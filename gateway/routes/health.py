@@ -4,13 +4,16 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.state import State, state_of
+from shared.keys import Counter
 
 router = APIRouter(tags=["health"])
+
+_OPTIONAL = frozenset({"warmer", "trainer"})
 
 
 class Alive(BaseModel):
@@ -31,6 +34,10 @@ class Readiness(BaseModel):
 
     ready: bool
     checks: dict[str, Check]
+    counters: dict[str, int] = Field(
+        description="Totals over all workers: rankings `computed`, questions that `expired`, `failed` or "
+        "were `shed`, forged jobs that were `refused`."
+    )
 
 
 @router.get("/livez", summary="Does this process run?", response_model=Alive)
@@ -46,10 +53,11 @@ async def livez() -> Response:
     responses={503: {"model": Readiness, "description": "Not yet; the checks say what is missing."}},
 )
 def readyz(state: Annotated[State, Depends(state_of)]) -> Response:
-    """Check database, queue, data, model and workers. A missing trainer is reported but does not count."""
+    """Check database, queue, data, model and workers. A missing warmer or trainer does not count."""
     checks = {name: {"ok": not missing, "detail": detail} for name, (missing, detail) in _look(state).items()}
-    ready = all(check["ok"] for name, check in checks.items() if name != "trainer")
-    body = orjson.dumps({"ready": ready, "checks": checks})
+    ready = all(check["ok"] for name, check in checks.items() if name not in _OPTIONAL)
+    counters = {counter.value: state.fleet.counters.get(counter.value, 0) for counter in Counter}
+    body = orjson.dumps({"ready": ready, "checks": checks, "counters": counters})
     return Response(body, 200 if ready else 503, media_type="application/json")
 
 
@@ -67,6 +75,7 @@ def _look(state: State) -> dict[str, tuple[bool, str]]:
             if able
             else f"{len(fleet.serving)} running, none with a model; run: movierec worker, movierec train",
         ),
+        "warmer": (not fleet.warming, f"{len(fleet.warming)} running"),
         "trainer": (not fleet.training, f"{len(fleet.training)} running"),
     }
 

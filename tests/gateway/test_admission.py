@@ -1,0 +1,72 @@
+"""As many questions are let in as are answered in about a second."""
+
+import time
+
+import pytest
+
+from gateway.admission import Admission, retry_after
+from gateway.problems import QueueFull
+from shared.contract import BATCH_LIMIT
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands still until its only element is changed."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def admitted(admission: Admission, workers: int) -> int:
+    """Return how many questions can be under way before the next is refused."""
+    under_way = 0
+    while under_way < 1_000_000:
+        try:
+            admission.admit(under_way, workers)
+        except QueueFull:
+            return under_way
+        under_way += 1
+    raise AssertionError("nothing is refused")
+
+
+def test_before_anything_is_known_each_worker_is_given_a_few_batches(clock: list[float]) -> None:
+    assert admitted(Admission(), 1) == 8 * BATCH_LIMIT
+    assert admitted(Admission(), 3) == 24 * BATCH_LIMIT
+
+
+def test_a_fast_fleet_is_given_what_it_does_in_a_second_and_a_slow_one_less(clock: list[float]) -> None:
+    limits = {}
+    for rate in (100, 5000):
+        admission = Admission()
+        admission.admit(0, 1)
+        for _ in range(20):
+            clock[0] += 0.1
+            admission.delivered(rate // 10, 100)
+        limits[rate] = admitted(admission, 1)
+    assert limits[5000] == pytest.approx(5000, rel=0.15)
+    assert limits[100] == pytest.approx(100, rel=0.15)
+
+
+def test_after_a_pause_the_old_rate_does_not_count(clock: list[float]) -> None:
+    admission = Admission()
+    admission.admit(0, 1)
+    for _ in range(20):
+        clock[0] += 0.1
+        admission.delivered(1000, 5)
+    admission.delivered(5, 0)
+    clock[0] += 60
+    assert admitted(admission, 1) == 8 * BATCH_LIMIT
+
+
+def test_a_fleet_that_hangs_is_given_no_more_than_a_batch_each(clock: list[float]) -> None:
+    admission = Admission()
+    admission.admit(0, 2)
+    clock[0] += 5
+    assert admitted(admission, 2) == 2 * BATCH_LIMIT
+
+
+def test_the_time_to_try_again_is_that_of_what_waits() -> None:
+    assert retry_after(10, 1000) == 1
+    assert retry_after(4500, 1000) == 5
+    assert retry_after(1_000_000, 1) == 30
+    assert retry_after(5, 0) == 30

@@ -1,0 +1,67 @@
+import asyncio
+
+import pytest
+
+from gateway.coalescing import Coalescer
+
+
+def test_questions_that_come_while_a_call_is_under_way_share_the_next() -> None:
+    calls: list[list[int]] = []
+
+    async def run() -> list[int]:
+        first_is_out, go_on = asyncio.Event(), asyncio.Event()
+
+        async def fetch(keys: list[int]) -> list[int]:
+            calls.append(keys)
+            first_is_out.set()
+            await go_on.wait()
+            return [key * 10 for key in keys]
+
+        coalescer = Coalescer(fetch, limit=3)
+        first = asyncio.create_task(coalescer.ask(1))
+        await first_is_out.wait()
+        others = [asyncio.create_task(coalescer.ask(key)) for key in (2, 3, 4, 5)]
+        await asyncio.sleep(0)
+        go_on.set()
+        return await asyncio.gather(first, *others)
+
+    assert asyncio.run(run()) == [10, 20, 30, 40, 50]
+    assert calls == [[1], [2, 3, 4], [5]]
+
+
+def test_an_error_reaches_those_of_its_call_and_nobody_else() -> None:
+    async def run() -> list[object]:
+        async def fetch(keys: list[int]) -> list[int]:
+            await asyncio.sleep(0)
+            if 1 in keys:
+                raise ValueError("one")
+            return keys
+
+        coalescer = Coalescer(fetch, limit=2)
+        tasks = [asyncio.create_task(coalescer.ask(key)) for key in (1, 2, 3)]
+        return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+    first, second, third = asyncio.run(run())
+    assert isinstance(first, ValueError)
+    assert isinstance(second, ValueError)
+    assert third == 3
+
+
+def test_one_who_leaves_takes_nothing_from_the_others() -> None:
+    async def run() -> int:
+        go_on = asyncio.Event()
+
+        async def fetch(keys: list[int]) -> list[int]:
+            await go_on.wait()
+            return keys
+
+        coalescer = Coalescer(fetch, limit=10)
+        leaving, staying = asyncio.create_task(coalescer.ask(1)), asyncio.create_task(coalescer.ask(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        return await staying
+
+    assert asyncio.run(run()) == 2

@@ -1,0 +1,134 @@
+"""Answers in the gateway's memory: what is kept, for how long, and what is dropped at once."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.memory import Answer, AnswerMemory, accepts_gzip
+
+MINUTE = timedelta(minutes=1)
+
+
+def answer(size: int = 10, member: str = "") -> Answer:
+    return Answer(b"x" * size, "v", "no-cache", member)
+
+
+def test_what_is_kept_is_found_and_what_is_forgotten_is_not() -> None:
+    memory = AnswerMemory(10_000_000, MINUTE)
+    first, second = answer(), answer()
+    memory.put(b"/1", 1, memory.token(1), first)
+    memory.put(b"/2", 2, memory.token(2), second)
+    assert memory.get(b"/1") is first
+    memory.forget([b"/1"], 1)
+    assert memory.get(b"/1") is None
+    assert memory.get(b"/2") is second
+    memory.clear()
+    assert memory.get(b"/2") is None
+    assert memory.size == len(memory) == 0
+
+
+@pytest.mark.parametrize("change", ["forget", "clear"])
+def test_what_was_read_before_a_change_is_not_kept_after_it(change: str) -> None:
+    memory = AnswerMemory(10_000_000, MINUTE)
+    token = memory.token(1)
+    if change == "forget":
+        memory.forget([b"/1"], 1)
+    else:
+        memory.clear()
+    memory.put(b"/1", 1, token, answer())
+    assert memory.get(b"/1") is None
+
+
+def test_a_change_of_one_user_leaves_the_others() -> None:
+    memory = AnswerMemory(10_000_000, MINUTE)
+    token = memory.token(1)
+    memory.forget([b"/2"], 2)
+    memory.put(b"/1", 1, token, answer())
+    assert memory.get(b"/1") is not None
+
+
+def test_the_time_to_live_ends() -> None:
+    memory = AnswerMemory(10_000_000, timedelta(milliseconds=30))
+    memory.put(b"/1", 1, memory.token(1), answer())
+    deadline = time.monotonic() + 5
+    while memory.get(b"/1") is not None:
+        assert time.monotonic() < deadline
+    assert memory.size == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3000), st.booleans()), max_size=80))
+def test_the_size_is_that_of_what_is_kept_and_never_above_the_bound(
+    steps: list[tuple[int, int, bool]],
+) -> None:
+    memory = AnswerMemory(40_000, MINUTE)
+    for number, size, drop in steps:
+        path = b"/%d" % number
+        if drop:
+            memory.forget([path], number)
+        else:
+            memory.put(path, number, memory.token(number), answer(size))
+        assert memory.size <= 40_000
+        assert memory.size == sum(2 * len(kept.body) + 600 for kept in memory._answers.values())
+
+
+def test_the_answer_that_was_asked_for_longest_ago_goes_first() -> None:
+    memory = AnswerMemory(16 * 2600, MINUTE)
+    for number in range(16):
+        memory.put(b"/%d" % number, number, memory.token(number), answer(1000))
+    assert memory.get(b"/0") is not None
+    memory.put(b"/16", 16, memory.token(16), answer(1000))
+    assert memory.get(b"/0") is not None
+    assert memory.get(b"/1") is None
+
+
+def test_a_giant_is_not_kept_and_nothing_is_when_it_is_off() -> None:
+    memory = AnswerMemory(100_000, MINUTE)
+    memory.put(b"/1", 1, memory.token(1), answer(10_000))
+    assert memory.get(b"/1") is None
+    off = AnswerMemory(0, MINUTE)
+    off.put(b"/1", 1, off.token(1), answer(0))
+    assert off.get(b"/1") is None
+
+
+def test_hits_are_counted_by_what_was_asked() -> None:
+    memory = AnswerMemory(1_000_000, MINUTE)
+    memory.put(b"/1", 1, memory.token(1), answer(member="suggested:1"))
+    memory.put(b"/2", 2, memory.token(2), answer())
+    for path in (b"/1", b"/1", b"/2", b"/3"):
+        memory.get(path)
+    assert memory.take_hits() == {"suggested:1": 2}
+    assert memory.take_hits() == {}
+    assert memory.answered == 3
+
+
+def test_tags_differ_by_body_and_by_encoding() -> None:
+    small, other = Answer(b"a", "v", ""), Answer(b"b", "v", "")
+    tags = {one.tag(compressed=compressed) for one in (small, other) for compressed in (False, True)}
+    assert len(tags) == 4
+    assert Answer(b"a", "another", "").tag(compressed=False) == small.tag(compressed=False)
+    assert small.matches(b'"nothing", W/' + small.tag(compressed=True))
+    assert small.matches(b"*")
+    assert not small.matches(other.tag(compressed=False))
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        (b"gzip", True),
+        (b"gzip, deflate, br", True),
+        (b"deflate, GZIP;q=0.5", True),
+        (b"br;q=1.0, gzip;q=0.8, *;q=0.1", True),
+        (b"*", True),
+        (b"identity", False),
+        (b"", False),
+        (b"gzip;q=0", False),
+        (b"gzip; q=0.000", False),
+        (b"xgzip", False),
+        (b"br", False),
+    ],
+)
+def test_who_accepts_gzip(header: bytes, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted

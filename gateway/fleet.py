@@ -17,6 +17,9 @@ from shared.contract import QueueName
 
 log = structlog.get_logger(__name__)
 
+_UNKNOWN_JOB_SECONDS = 0.1
+"""Of a job, before any worker has done one: rather too long than too short."""
+
 
 class Fleet:
     """The workers as their heartbeats show them.
@@ -89,11 +92,25 @@ class Fleet:
             what = "Workers wait for a first model." if self.serving else "No worker is running."
             raise NoWorkers(f"{what} Answers that were computed before are still served.")
         if self.waiting_jobs > self._queue_cap:
-            seconds = max(worker.job_seconds for worker in self.serving)
-            raise QueueFull(
-                f"{self.waiting_jobs} jobs wait already; try again soon.",
-                {"Retry-After": str(retry_after(self.waiting_jobs, self.able_workers / (seconds or 0.1)))},
-            )
+            raise self._queue_full("try again soon")
+
+    def require_leisure(self) -> None:
+        """Refuse what can wait while users wait: from half of the cap on.
+
+        Raises
+        ------
+        QueueFull
+        """
+        if self.waiting_jobs > self._queue_cap / 2:
+            raise self._queue_full("they come first")
+
+    def _queue_full(self, advice: str) -> QueueFull:
+        seconds = max((worker.job_seconds for worker in self.serving), default=0.0) or _UNKNOWN_JOB_SECONDS
+        pace = max(1, self.able_workers) / seconds
+        return QueueFull(
+            f"{self.waiting_jobs} jobs with questions of users wait already; {advice}.",
+            {"Retry-After": str(retry_after(self.waiting_jobs, pace))},
+        )
 
     async def _keep_looking(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from gateway.problems import (
     BodyTooLarge,
     InvalidRequest,
     NoModel,
+    QueueFull,
     QueueUnreachable,
     TrainingRuns,
     Unauthorized,
@@ -106,12 +107,22 @@ def current_model(request: Request, state: Annotated[State, Depends(state_of)]) 
     responses={
         202: {"description": "Queued. `Location` is the job, which shows progress and result."},
         **documented(
-            Unauthorized, WritingDisabled, TrainingRuns, InvalidRequest, BodyTooLarge, QueueUnreachable
+            Unauthorized,
+            WritingDisabled,
+            TrainingRuns,
+            InvalidRequest,
+            BodyTooLarge,
+            QueueFull,
+            QueueUnreachable,
         ),
     },
 )
 def train(body: TrainingRequest, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
-    """Train on what the database holds now. When it is done, workers take the new model over."""
+    """Train on what the database holds now. When it is done, workers take the new model over.
+
+    While many questions of users wait, it is refused: they come first.
+    """
+    state.fleet.require_leisure()
     try:
         config = parse_config(body.algorithm, body.parameters)
     except ConfigurationError as error:

@@ -135,6 +135,25 @@ def test_a_full_queue_refuses(
     assert answer.headers["Retry-After"]
 
 
+def test_a_training_gives_way_to_questions_of_users(
+    fake_worker: Heartbeat, redis_client: redis.Redis, redis_url: str, trained: Trained, tmp_path: Path
+) -> None:
+    redis_client.rpush("rq:queue:serve", "a", "b")
+    token = "a-token-for-this-test-only"
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "QUEUE_CAP": "3"}
+    with Gateway(log=tmp_path / "gateway.log", ADMIN_TOKEN=token, **settings) as gateway:
+        gateway.wait_until_ready(1)
+        headers = {"Authorization": f"Bearer {token}"}
+        refused = gateway.client.post("/api/v1/models", json={}, headers=headers)
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:movierec:problem:queue-full")
+        assert int(refused.headers["Retry-After"]) >= 1
+        redis_client.delete("rq:queue:serve")
+        wait_for(
+            lambda: gateway.client.post("/api/v1/models", json={}, headers=headers).status_code == 202,
+            "it is accepted",
+        )
+
+
 def test_when_redis_is_away_it_is_said_and_when_it_is_back_it_works(trained: Trained, tmp_path: Path) -> None:
     from cli.redis_server import RedisServer
 

@@ -149,8 +149,8 @@ def test_without_workers_there_is_a_503_at_once(lonely_gateway: Gateway) -> None
     assert ready.status_code == 503
     assert [name for name, check in ready.json()["checks"].items() if not check["ok"]] == [
         "workers",
-        "workers",
         "warmer",
+        "trainer",
     ]
 
 

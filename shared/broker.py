@@ -28,7 +28,7 @@ SERVE_RESULT_TTL_SECONDS = 60
 
 TRAIN_RESULT_TTL_SECONDS = 7 * 24 * 3600
 
-SERVE_TIMEOUT_SECONDS = 30
+SERVE_TIMEOUT_SECONDS = 10
 """Of a serving job; it takes milliseconds, so this only ends one that hangs."""
 
 

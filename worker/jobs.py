@@ -1,7 +1,7 @@
 """The only functions that a queue may name.
 
-A serving worker calls :func:`configure` before it listens. ``suggest`` and ``find_similar`` may run more than
-once for the same ids: they overwrite a ranking with the same one.
+A serving or warming worker calls :func:`configure` before it listens. ``suggest`` and ``find_similar`` may
+run more than once for the same ids: they overwrite a ranking with the same one.
 """
 
 import time
@@ -17,7 +17,8 @@ from rq.timeouts import JobTimeoutException
 from shared import keys
 from shared.algorithms import parse_config
 from shared.artifacts import ArtifactStore
-from shared.contract import Kind, News, RankingEvent
+from shared.broker import open_queue
+from shared.contract import Kind, News, QueueName, RankingEvent
 from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
@@ -26,16 +27,47 @@ from worker.serving import Serving
 
 log = structlog.get_logger(__name__)
 
+# One command for a batch: for a pipeline of hundreds redis-py alone takes milliseconds.
+_READ_CHANGES = """
+local counts = {}
+for i, key in ipairs(KEYS) do
+  counts[i] = redis.call('HGET', key, ARGV[1])
+end
+return counts
+"""
+
+_WRITE = """
+for i, key in ipairs(KEYS) do
+  redis.call('HSET', key, ARGV[2 * i], ARGV[2 * i + 1])
+  redis.call('EXPIRE', key, ARGV[1])
+end
+"""
+
 _PROGRESS_INTERVAL_SECONDS = 0.5
+
+_SHED_ABOVE = 2
+"""Questions of users that may wait, for each serving worker, before warm jobs are dropped: one that is being
+handed over and one behind it are no queue."""
 
 
 @dataclass(frozen=True)
 class ServingContext:
-    """What the serving jobs of this process work with."""
+    """What the serving jobs of this process work with.
+
+    Attributes
+    ----------
+    serving : Serving
+        The model.
+    cache, queue : redis.Redis
+        Of the rankings, and of claims and news.
+    listens_to : QueueName
+        ``SERVE`` or ``WARM``.
+    """
 
     serving: Serving
     cache: redis.Redis
     queue: redis.Redis
+    listens_to: QueueName = QueueName.SERVE
 
 
 _context: ServingContext | None = None
@@ -48,20 +80,28 @@ def configure(context: ServingContext) -> None:
 
 
 def suggest(ids: list[int], deadline: float) -> dict[str, int]:
-    """Rank the movies that users have not rated; see :func:`_answer`."""
-    return _answer(Kind.SUGGESTED, ids, deadline)
+    """Rank the movies that users have not rated; see :func:`_answer` and :func:`_answer_ahead`."""
+    return _run(Kind.SUGGESTED, ids, deadline)
 
 
 def find_similar(ids: list[int], deadline: float) -> dict[str, int]:
-    """Rank the movies most similar to others; see :func:`_answer`."""
-    return _answer(Kind.SIMILAR, ids, deadline)
+    """Rank the movies most similar to others; see :func:`_answer` and :func:`_answer_ahead`."""
+    return _run(Kind.SIMILAR, ids, deadline)
 
 
-def _answer(kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
+def _run(kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
+    if _context is None:
+        raise RuntimeError("this process does not serve: worker.jobs.configure was not called")
+    answer = _answer if _context.listens_to is QueueName.SERVE else _answer_ahead
+    return answer(_context, kind, ids, deadline)
+
+
+def _answer(context: ServingContext, kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
     """Compute rankings, write them to the cache and tell every gateway.
 
     Parameters
     ----------
+    context : ServingContext
     kind : Kind
         What to rank.
     ids : list of int
@@ -74,27 +114,74 @@ def _answer(kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
     dict
         ``computed`` and ``expired``: how many ids.
     """
-    if _context is None:
-        raise RuntimeError("this process does not serve: worker.jobs.configure was not called")
     claims = [keys.claim(kind, entity_id) for entity_id in ids]
     if time.time() > deadline:
-        with _context.queue.pipeline(transaction=False) as pipeline:
+        with context.queue.pipeline(transaction=False) as pipeline:
             pipeline.delete(*claims)
             pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
             pipeline.execute()
         return {"computed": 0, "expired": len(ids)}
     event, counter = RankingEvent.FAILED, keys.Counter.FAILED
     try:
-        compute_rankings(_context.serving, _context.cache, kind, ids)
+        compute_rankings(context.serving, context.cache, kind, ids)
         event, counter = RankingEvent.WRITTEN, keys.Counter.COMPUTED
     finally:
         # Only now, so that whoever hears of it finds it; in one step, so that a claim means news to come.
-        with _context.queue.pipeline(transaction=True) as pipeline:
+        with context.queue.pipeline(transaction=True) as pipeline:
             pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
             pipeline.delete(*claims)
             pipeline.hincrby(keys.COUNTERS, counter, len(ids))
             pipeline.execute()
     return {"computed": len(ids), "expired": 0}
+
+
+def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
+    """Compute what is likely to be asked, with the newest model, unless users wait for something else.
+
+    Nobody waits for these answers, so a failure is not told, and claims, which belong to questions of users,
+    are left alone. What is in the cache and fresh is not computed again.
+
+    Returns
+    -------
+    dict
+        ``computed``, ``expired`` and ``shed``: how many ids; the rest was fresh.
+    """
+    from worker.warming import stale  # stands on this module
+
+    outcome = {"computed": 0, "expired": 0, "shed": 0}
+    if time.time() > deadline:
+        outcome["expired"] = len(ids)
+        context.queue.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
+        return outcome
+    if _users_wait(context.queue):
+        outcome["shed"] = len(ids)
+        context.queue.hincrby(keys.COUNTERS, keys.Counter.SHED, len(ids))
+        return outcome
+    try:
+        context.serving.refresh()  # a job of a gateway that heard of a new model may be ahead of our pulse
+        wanted = stale(context.serving, context.cache, kind, ids)
+        if wanted:
+            compute_rankings(context.serving, context.cache, kind, wanted)
+    except Exception:
+        context.queue.hincrby(keys.COUNTERS, keys.Counter.FAILED, len(ids))
+        raise
+    if wanted:
+        with context.queue.pipeline(transaction=False) as pipeline:
+            # Somebody may have asked meanwhile, and waits.
+            pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.WRITTEN, kind, wanted).to_text())
+            pipeline.hincrby(keys.COUNTERS, keys.Counter.COMPUTED, len(wanted))
+            pipeline.execute()
+    outcome["computed"] = len(wanted)
+    return outcome
+
+
+def _users_wait(connection: redis.Redis) -> bool:
+    """Tell whether more questions of users are queued than the serving workers take at once."""
+    with connection.pipeline(transaction=False) as pipeline:
+        pipeline.llen(open_queue(QueueName.SERVE, connection).key)
+        pipeline.scard(keys.workers(QueueName.SERVE))
+        waiting, workers = pipeline.execute()
+    return bool(waiting > _SHED_ABOVE * max(1, workers))
 
 
 def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> None:
@@ -111,22 +198,14 @@ def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequ
     ids : sequence of int
         Users or movies.
     """
-    changes = _read_changes(cache, ids) if kind is Kind.SUGGESTED else [0] * len(ids)
+    places = [keys.ranking(kind, entity_id) for entity_id in ids]
+    # Before the ratings are read, so that a change meanwhile shows.
+    counts = cache.register_script(_READ_CHANGES)([key for key, _ in places], [keys.CHANGES_FIELD])
     rankings = serving.rank(kind, ids)
-    with cache.pipeline(transaction=False) as pipeline:
-        for entity_id, ranking, count in zip(ids, rankings, changes, strict=True):
-            key, field = keys.ranking(kind, entity_id)
-            pipeline.hset(key, field, replace(ranking, changes=count).to_bytes())
-            pipeline.expire(key, keys.ANSWER_TTL)
-        pipeline.execute()
-
-
-def _read_changes(cache: redis.Redis, user_ids: Sequence[int]) -> list[int]:
-    """Read how often users' ratings have changed; before the ratings, so that a change meanwhile shows."""
-    with cache.pipeline(transaction=False) as pipeline:
-        for user_id in user_ids:
-            pipeline.hget(keys.ranking(Kind.SUGGESTED, user_id)[0], keys.CHANGES_FIELD)
-        return [int(count or 0) for count in pipeline.execute()]
+    arguments: list[str | bytes | int] = [int(keys.ANSWER_TTL.total_seconds())]
+    for (_, field), ranking, count in zip(places, rankings, counts, strict=True):
+        arguments += [field, replace(ranking, changes=int(count or 0)).to_bytes()]
+    cache.register_script(_WRITE)([key for key, _ in places], arguments)
 
 
 def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Jobs as RQ runs them: from the queue, by a real worker class, on a real Redis."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -10,11 +9,12 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from shared import keys
-from shared.broker import MovierecJob, enqueue_rankings, fetch_job, open_queue
+from shared.broker import MovierecJob, announce_changes, enqueue_rankings, fetch_job, open_queue
 from shared.contract import RULES, Kind, News, QueueName, RankingEvent
+from shared.ranking import Ranking
 from tests.conftest import Trained
 from worker import jobs
-from worker.process import ServeWorker
+from worker.rq_workers import ServeWorker
 from worker.serving import Serving
 
 
@@ -40,10 +40,8 @@ class Work:
 
 
 @pytest.fixture
-def work(redis_client: redis.Redis, serving: Serving) -> Iterator[Work]:
-    jobs.configure(jobs.ServingContext(serving, redis_client, redis_client))
-    yield Work(redis_client)
-    jobs._context = None
+def work(redis_client: redis.Redis, context: jobs.ServingContext) -> Work:
+    return Work(redis_client)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -72,6 +70,7 @@ def test_a_job_writes_rankings_tells_of_them_and_gives_up_its_claims(
     job = fetch_job(job_id, client)
     assert job is not None
     assert job.return_value() == {"computed": 2, "expired": 0}
+    assert client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
 
 
 def test_running_a_job_twice_changes_nothing(work: Work) -> None:
@@ -92,6 +91,7 @@ def test_work_that_nobody_waits_for_is_skipped(work: Work) -> None:
     assert job is not None
     assert job.return_value() == {"computed": 0, "expired": 1}
     assert not work.client.exists(keys.ranking(Kind.SUGGESTED, 1)[0], keys.claim(Kind.SUGGESTED, 1))
+    assert work.client.hgetall(keys.COUNTERS) == {b"expired": b"1"}
 
 
 def test_a_failure_is_told_too(
@@ -112,6 +112,28 @@ def test_a_failure_is_told_too(
     job = fetch_job(job_id, work.client)
     assert job is not None
     assert job.get_status() == JobStatus.FAILED
+    assert work.client.hgetall(keys.COUNTERS) == {b"failed": b"1"}
+
+
+def test_a_change_of_ratings_while_a_job_runs_shows_in_what_it_wrote(
+    work: Work, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rank = serving.rank
+
+    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking]:
+        rankings = rank(kind, ids)
+        announce_changes(work.client, work.client, [1])
+        return rankings
+
+    key, field = keys.ranking(Kind.SUGGESTED, 1)
+    work.ask(Kind.SUGGESTED, [1])
+    work()
+    monkeypatch.setattr(serving, "rank", change_meanwhile)
+    work.ask(Kind.SUGGESTED, [1])
+    work()
+    stored = Ranking.from_bytes(work.client.hget(key, field) or b"")
+    assert stored is not None
+    assert (stored.changes, work.client.hget(key, keys.CHANGES_FIELD)) == (0, b"1")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +151,7 @@ def test_a_forged_job_is_not_run(work: Work, function: str) -> None:
     result = job.latest_result()
     assert result is not None
     assert "which no queue may run" in str(result.exc_string)
+    assert work.client.hgetall(keys.COUNTERS) == {b"refused": b"1"}
 
 
 @pytest.mark.parametrize("when", ["on_success", "on_failure", "on_stopped"])
@@ -144,6 +167,7 @@ def test_a_job_with_callbacks_is_not_run(work: Work, when: str) -> None:
     assert job.get_status() == JobStatus.FAILED
     assert job.id in FailedJobRegistry(queue=forger)
     assert not work.client.exists(keys.ranking(Kind.SUGGESTED, 1)[0])
+    assert work.client.hgetall(keys.COUNTERS) == {b"refused": b"1"}
 
 
 def test_a_pickled_job_is_not_unpickled(work: Work) -> None:
@@ -154,3 +178,4 @@ def test_a_pickled_job_is_not_unpickled(work: Work) -> None:
     job = forger.enqueue("os.getpid")
     work()
     assert job.get_status() == JobStatus.FAILED
+    assert work.client.hgetall(keys.COUNTERS) == {b"refused": b"1"}

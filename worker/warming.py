@@ -1,0 +1,219 @@
+"""Computing rankings before somebody asks for them."""
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import redis
+from sqlalchemy import Engine
+from threadpoolctl import threadpool_limits
+
+from shared import keys
+from shared.artifacts import ArtifactStore
+from shared.broker import connect
+from shared.contract import Kind
+from shared.database import queries
+from shared.database.engine import open_database
+from shared.errors import ArtifactError, ServiceError
+from shared.progress import Progress, Step, silent
+from shared.ranking import Ranking
+from shared.settings import WorkerSettings
+from worker.jobs import compute_rankings
+from worker.serving import Serving
+
+BATCH = 256
+"""Users whose scores are one matrix product; more gain nothing, and 256 users of ML-20M take 30 MB."""
+
+_UNITS = {Kind.SUGGESTED: "user", Kind.SIMILAR: "movie"}
+_NICENESS = 15
+
+
+class Scope(StrEnum):
+    """Which rankings of a kind are warmed."""
+
+    ALL = "all"
+    ACTIVE = "active"
+    """Those that were asked for, see :data:`shared.keys.ASKED`."""
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """What was done for one kind.
+
+    Attributes
+    ----------
+    computed, fresh : int
+        Rankings that were computed, and that were in the cache already.
+    seconds : float
+        What it took.
+    """
+
+    computed: int = 0
+    fresh: int = 0
+    seconds: float = 0.0
+
+
+def stale(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> list[int]:
+    """Return those whose ranking has to be computed, in the given order.
+
+    Fresh is what the model in memory computed, from the data that is in the database, after the last change
+    of the user's ratings.
+
+    Parameters
+    ----------
+    serving : Serving
+        With a model.
+    cache : redis.Redis
+        Of the rankings.
+    kind : Kind
+        Of the rankings.
+    ids : sequence of int
+        Users or movies.
+    """
+    with cache.pipeline(transaction=False) as pipeline:
+        for entity_id in ids:
+            key, field = keys.ranking(kind, entity_id)
+            pipeline.hmget(key, field, keys.CHANGES_FIELD)
+        replies = pipeline.execute()
+    current = serving.version, serving.data_revision()
+    found = []
+    for entity_id, (packed, changes) in zip(ids, replies, strict=True):
+        ranking = Ranking.from_bytes(packed) if packed else None
+        if ranking is None or (ranking.version, ranking.revision, ranking.changes) != (
+            *current,
+            int(changes or 0),
+        ):
+            found.append(entity_id)
+    return found
+
+
+def asked_for(queue: redis.Redis, kind: Kind) -> list[int]:
+    """Return the users or movies that were asked for in the last weeks, the most popular first."""
+    prefix = keys.asked(kind, 0).removesuffix("0")
+    members: list[bytes] = queue.zrevrange(keys.ASKED, 0, -1)  # type: ignore[assignment]  # no scores asked for
+    texts = [member.decode() for member in members]
+    return [int(text.removeprefix(prefix)) for text in texts if text.startswith(prefix)]
+
+
+def everything(engine: Engine, kind: Kind) -> list[int]:
+    """Return all users with ratings, or all movies."""
+    with engine.connect() as connection:
+        if kind is Kind.SUGGESTED:
+            return list(queries.all_users(connection))
+        return [movie.movie_id for movie in queries.all_movies(connection)]
+
+
+def warm(
+    serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int], progress: Progress = silent
+) -> Warmed:
+    """Compute what is not in the cache or not fresh, in large batches.
+
+    Each batch is written before the next one begins, so that a run that was interrupted goes on where it was.
+    A model that is published meanwhile is taken over, and used from the next batch on.
+
+    Parameters
+    ----------
+    serving : Serving
+        With a model.
+    cache : redis.Redis
+        Of the rankings.
+    kind : Kind
+        Of the rankings.
+    ids : sequence of int
+        Users or movies.
+    progress : callable
+        Told after each batch.
+    """
+    began = time.perf_counter()
+    phase, unit = f"warming {_UNITS[kind]}s", _UNITS[kind]
+    computed = 0
+    progress(Step(phase, 0, len(ids), unit))
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        serving.refresh()
+        wanted = stale(serving, cache, kind, batch)
+        if wanted:
+            compute_rankings(serving, cache, kind, wanted)
+        computed += len(wanted)
+        progress(Step(phase, start + len(batch), len(ids), unit))
+    return Warmed(computed, len(ids) - computed, time.perf_counter() - began)
+
+
+def run_warming(
+    settings: WorkerSettings,
+    *,
+    users: Scope,
+    movies: Scope,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> str:
+    """Warm the cache of the service that runs, in this process.
+
+    Parameters
+    ----------
+    settings : WorkerSettings
+        Where everything is.
+    users, movies : Scope
+        Which suggestions, and which similar movies.
+    threads : int, optional
+        To compute with; one a core if not given.
+    progress : callable
+        Told after each batch.
+
+    Returns
+    -------
+    str
+        What was done, for people.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no model.
+    ServiceError
+        If database or Redis cannot be used.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)  # whoever waits for an answer comes first
+    engine = open_database(settings.database)
+    serving = Serving(ArtifactStore(settings.models), engine)
+    serving.refresh()
+    if serving.version is None:
+        raise ArtifactError(f"There is no model in {settings.models}; train one: movierec train.")
+    scopes = {Kind.SUGGESTED: users, Kind.SIMILAR: movies}
+    try:
+        with (
+            threadpool_limits(threads or os.cpu_count()),
+            connect(settings.cache) as cache,
+            connect(settings.queue) as queue,
+        ):
+            wanted = {
+                kind: asked_for(queue, kind) if scope is Scope.ACTIVE else everything(engine, kind)
+                for kind, scope in scopes.items()
+                if scope is not Scope.NONE
+            }
+            if not any(wanted.values()):
+                return "Nothing was asked yet; use --users all."
+            return _report({kind: warm(serving, cache, kind, ids, progress) for kind, ids in wanted.items()})
+    except redis.RedisError as error:
+        raise ServiceError(
+            f"Redis does not answer any more: {error}. Run this again; it goes on where it was."
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _report(done: Mapping[Kind, Warmed]) -> str:
+    computed = " and ".join(_count(part.computed, kind) for kind, part in done.items())
+    fresh = " and ".join(_count(part.fresh, kind) for kind, part in done.items())
+    seconds = sum(part.seconds for part in done.values())
+    users = done[Kind.SUGGESTED]
+    rate = f" ({users.computed / users.seconds:,.0f} users/s)" if users.computed else ""
+    return f"Computed {computed} in {seconds:.1f} s{rate}; {fresh} already fresh."
+
+
+def _count(n: int, kind: Kind) -> str:
+    return f"{n:,} {_UNITS[kind]}{'' if n == 1 else 's'}"

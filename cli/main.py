@@ -11,7 +11,7 @@ import typer
 
 from cli.console import output, show_progress, status
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
-from shared.contract import QueueName
+from shared.contract import MAX_ID, MIN_ID, QueueName
 from shared.errors import MovierecError
 from shared.logs import configure_logging
 from shared.settings import GatewaySettings, Settings, WorkerSettings, load
@@ -116,14 +116,50 @@ def gateway(
 
 @app.command(rich_help_panel="Run")
 def worker(
-    queue: Annotated[QueueName, typer.Option(help="Answer questions, or train.")] = QueueName.SERVE,
+    queue: Annotated[
+        QueueName, typer.Option(help="Answer questions, compute what is likely to be asked, or train.")
+    ] = QueueName.SERVE,
 ) -> None:
-    """Run one worker process. Start as many as you like, on any machine that reaches Redis and the data."""
+    """Run one worker process. Start as many as you like, on any machine that reaches Redis and the data.
+
+    Those who wait come first: a warm worker drops its jobs while questions queue up, and warm and train
+    workers leave the processor to others.
+    """
     from worker.process import run_worker
 
     settings = load(WorkerSettings)
     configure_logging(settings)
     run_worker(settings, queue)
+
+
+@app.command(rich_help_panel="Run")
+def warm(
+    users: Annotated[
+        Literal["all", "active"], typer.Option(help="Everybody, or whose suggestions were asked for.")
+    ] = "active",
+    movies: Annotated[
+        Literal["all", "active", "none"], typer.Option(help="All, those that were asked for, or none.")
+    ] = "active",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Threads to compute with.", show_default="one a core")
+    ] = None,
+) -> None:
+    """Compute answers before they are asked for, while the service runs.
+
+    What is in the cache and still right is not computed again, so an interrupted run goes on where it was.
+    Answers are kept for a day. The service does this by itself for what is asked most, after each new model
+    and import.
+    """
+    from cli.redis_server import service_settings
+    from worker.warming import Scope, run_warming
+
+    settings = service_settings()
+    configure_logging(settings)
+    with show_progress() as progress:
+        report = run_warming(
+            settings, users=Scope(users), movies=Scope(movies), threads=jobs, progress=progress
+        )
+    output.print(report, markup=False)
 
 
 @app.command(rich_help_panel="Models")
@@ -263,6 +299,27 @@ def data_import(
     print_import(outcome)
 
 
+@data_app.command("changed")
+def data_changed(
+    users: Annotated[
+        list[int],
+        typer.Argument(metavar="USER", min=MIN_ID, max=MAX_ID, help="Whose ratings changed."),
+    ],
+) -> None:
+    """Tell the service that ratings of users have changed in the database.
+
+    Needed after a program of your own has written into the table of ratings, and committed: otherwise
+    suggestions that were computed from the ratings before are shown for up to a day. An import is noticed.
+    """
+    from cli.redis_server import service_settings
+    from shared.broker import announce_changes, connect
+
+    settings = service_settings()
+    with connect(settings.cache) as cache, connect(settings.queue) as queue:
+        announce_changes(cache, queue, users)
+    output.print(f"Suggestions of {len(users):,} user{'' if len(users) == 1 else 's'} will be computed anew.")
+
+
 @explore_app.command("movies")
 def explore_movies(data: Data = None, skip_bad_rows: SkipBadRows = False) -> None:
     """Genres, years and what goes together, as text and plots."""
@@ -335,6 +392,47 @@ def bench_memory(
     table = run(settings, workers)
     settings.results_dir.mkdir(parents=True, exist_ok=True)
     (settings.results_dir / "bench_memory.txt").write_text(table)
+    output.print(table, markup=False)
+
+
+@bench_app.command("serving")
+def bench_serving(
+    movies: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1000, help="Sizes of the catalogue; may be given several times.", show_default="9,000, 27,000"
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="hits, zipf, misses, lone, scaling, overload, stampede, swap, bytes or memory; may be given "
+            "several times.",
+            show_default="all",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only see that everything works: short, 9,000 movies.")
+    ] = False,
+) -> None:
+    """Put load on gateway and workers, beside FastAPI, a bare ASGI application and RQ, and compare.
+
+    Everything is started for it, on loopback, with data sets of its own in DATA_DIR/bench. A full run takes
+    about half an hour and wants the machine for itself.
+    """
+    from benchmarks.serving.run import run
+
+    settings = load(Settings)
+    with show_progress() as progress:
+        table = run(
+            movies or [],
+            only=only or [],
+            quick=quick,
+            directory=settings.data_dir / "bench",
+            results=settings.results_dir,
+            progress=progress,
+        )
     output.print(table, markup=False)
 
 

@@ -1,6 +1,7 @@
 """A Redis of our own, for those who have none."""
 
 import importlib.util
+import os
 import secrets
 import shutil
 import subprocess
@@ -8,13 +9,16 @@ import time
 from pathlib import Path
 
 import redis
+from pydantic import SecretStr
 
 from cli.processes import free_port, stop_process, tail
 from shared.broker import connect
 from shared.errors import ServiceError
 from shared.parent import die_with_parent
+from shared.settings import Settings, WorkerSettings, load
 
 _START_SECONDS = 10.0
+_URL_FILE = "url"
 
 
 def find_redis_server() -> Path:
@@ -39,11 +43,64 @@ def find_redis_server() -> Path:
     )
 
 
+def require_redis(settings: Settings) -> None:
+    """Check that queue and cache answer.
+
+    Raises
+    ------
+    ServiceError
+        If one of them does not.
+    """
+    for name, url in (("QUEUE_URL", settings.queue), ("CACHE_URL", settings.cache)):
+        with connect(url) as client:
+            try:
+                client.ping()
+            except redis.RedisError as error:
+                raise ServiceError(f"The Redis of {name} does not answer: {error}") from None
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Return the URL of the embedded Redis of a ``movierec up`` that runs, None if none does."""
+    try:
+        url = (data_dir / "redis" / _URL_FILE).read_text().strip()
+        with connect(url) as client:
+            client.ping()
+    except (FileNotFoundError, redis.RedisError):  # a killed one leaves its file
+        return None
+    return url
+
+
+def service_settings() -> WorkerSettings:
+    """Return settings with the Redis of the service that runs: of QUEUE_URL, else of ``movierec up``.
+
+    Raises
+    ------
+    ServiceError
+        If there is none.
+    """
+    settings = load(WorkerSettings)
+    if settings.queue_url is None:
+        url = running_url(settings.data_dir)
+        if url is not None:
+            settings = load(WorkerSettings, queue_url=SecretStr(url))
+    try:
+        require_redis(settings)
+    except ServiceError:
+        if settings.queue_url is not None:
+            raise
+        raise ServiceError(
+            f"No service runs with the data in {settings.data_dir}: start one with movierec up, or set "
+            "QUEUE_URL (and CACHE_URL) to the Redis of one that runs elsewhere."
+        ) from None
+    return settings
+
+
 class RedisServer:
     """A redis-server that lives as long as this process.
 
     It listens on loopback only, on a free port and with a random password, and writes what it is told to an
-    append-only file, so that queued jobs outlive it.
+    append-only file, so that queued jobs outlive it. Where it can be reached stands in a file that only its
+    owner reads, for as long as it runs.
 
     Parameters
     ----------
@@ -104,6 +161,7 @@ class RedisServer:
             while True:
                 try:
                     client.ping()
+                    self._publish_url()
                     return
                 except redis.RedisError as error:  # not yet up, or still reading its file
                     if self._process.poll() is not None or time.monotonic() > deadline:
@@ -114,4 +172,12 @@ class RedisServer:
     def stop(self) -> None:
         """Stop it, its data written; nothing happens if it does not run."""
         if self._process is not None:
+            (self.directory / _URL_FILE).unlink(missing_ok=True)
             stop_process(self._process)
+
+    def _publish_url(self) -> None:
+        path = self.directory / _URL_FILE
+        path.unlink(missing_ok=True)  # of one that was killed; its mode may be any
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self.url + "\n")

@@ -16,9 +16,9 @@ import httpx
 
 from cli.console import output, status
 from cli.prepare import is_prepared
-from cli.processes import Child, stop_process, tail
-from cli.redis_server import RedisServer
-from shared.broker import connect
+from cli.processes import STOP_SECONDS, Child, stop_process, tail
+from cli.redis_server import RedisServer, require_redis
+from shared.contract import QueueName
 from shared.errors import ConfigurationError, ServiceError
 from shared.settings import GatewaySettings, WorkerSettings, load
 
@@ -29,6 +29,9 @@ _RESTART_SECONDS = (0.5, 1, 2, 5, 10)
 _STABLE_SECONDS = 60.0
 _TRAINER_STOP_SECONDS = 2.0
 """A training takes too long to be waited for; it stays in the queue and is run again after the next start."""
+
+
+_HELPERS = frozenset({"warmer", "trainer"})
 
 
 class _Stopped(BaseException):
@@ -63,14 +66,19 @@ def run_up(
                 redis_server.start()
                 environment["QUEUE_URL"] = redis_server.url
             else:
-                _require_redis(settings)
+                require_redis(settings)
             if not is_prepared(load(WorkerSettings), data, algorithm):
                 _prepare(data, algorithm, skip_bad_rows)
             token_file = _admin_token(settings, environment)
             children = _children(settings, workers, environment)
+            # A process needs two seconds of a core to start, so those that nobody waits for come last.
             for child in children:
-                child.start()
+                if child.name not in _HELPERS:
+                    child.start()
             _wait_until_ready(settings, children, workers)
+            for child in children:
+                if child.name in _HELPERS:
+                    child.start()
             _welcome(settings, token_file)
             _keep_up(children, redis_server)
         except _Stopped:
@@ -90,17 +98,6 @@ def _require_free_port(settings: GatewaySettings) -> None:
                 f"The gateway cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
                 "Choose another port: movierec up --port N, or make up PORT=N."
             ) from None
-
-
-def _require_redis(settings: GatewaySettings) -> None:
-    import redis
-
-    for name, url in (("QUEUE_URL", settings.queue), ("CACHE_URL", settings.cache)):
-        with connect(url) as client:
-            try:
-                client.ping()
-            except redis.RedisError as error:
-                raise ServiceError(f"The Redis of {name} does not answer: {error}") from None
 
 
 def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> None:
@@ -149,15 +146,19 @@ def _children(settings: GatewaySettings, workers: int, environment: dict[str, st
         )
         for number in range(1, workers + 1)
     ]
-    children.append(
-        Child(
-            "trainer",
-            ["worker", "--queue", "train"],
-            environment | {"HEARTBEAT_FILE": str(logs.resolve() / "trainer.alive")},
-            logs,
-            stop_seconds=_TRAINER_STOP_SECONDS,
+    for name, queue, stop_seconds in (
+        ("warmer", QueueName.WARM, STOP_SECONDS),
+        ("trainer", QueueName.TRAIN, _TRAINER_STOP_SECONDS),
+    ):
+        children.append(
+            Child(
+                name,
+                ["worker", "--queue", queue],
+                environment | {"HEARTBEAT_FILE": str(logs.resolve() / f"{name}.alive")},
+                logs,
+                stop_seconds=stop_seconds,
+            )
         )
-    )
     address = ["--host", settings.host, "--port", str(settings.port)]
     children.append(Child("gateway", ["gateway", *address], environment, logs))
     return children

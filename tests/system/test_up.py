@@ -41,7 +41,7 @@ def test_the_token_is_secret(up: Up) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(up: Up, number: signal.Signals) -> None:
     below = up.children()
-    assert len(below) == 5, below  # Redis, two workers, trainer, gateway
+    assert len(below) == 6, below  # Redis, two workers, warmer, trainer, gateway
     assert up.stop(number) == 0
     assert "Everything is stopped." in up.output
     assert not any(alive(pid) for pid in below)

@@ -10,7 +10,6 @@ from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import paths, problems
-from gateway.memory import AnswerMemory
 from gateway.middleware import RequestContext
 from gateway.problems import ProblemBody
 from gateway.routes import health, jobs, models, movies, users
@@ -37,10 +36,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, AnswerMemory]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with open_state(settings) as state:
             app.state.gateway = state
-            yield {"memory": state.memory}  # for gateway.protocol
+            yield {"memory": state.memory, "lag": state.lag}  # for gateway.protocol
 
     app = FastAPI(
         title="movierec",

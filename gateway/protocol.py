@@ -11,16 +11,32 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.memory import Answer, AnswerMemory, accepts_gzip
+from gateway.overload import LoopLag
+from gateway.problems import QueueFull
 from gateway.request_id import request_id
 
 _ELSEWHERE = frozenset({b"origin", b"content-length", b"transfer-encoding", b"expect", b"range", b"upgrade"})
 """Requests with one of these headers need more than an answer: CORS, or care with a body."""
 
 
+_RANKINGS = (b"/suggested_movies", b"/most_similar_movies")
+
+
+def _busy() -> bytes:
+    response = QueueFull("This gateway is asked more than it can answer; try again soon.").response()
+    fields = b"".join(b"%b: %b\r\n" % field for field in response.raw_headers)
+    template = b"HTTP/1.1 503 Service Unavailable\r\n%%b%bx-request-id: %%b\r\n\r\n%b"
+    return template % (fields, bytes(response.body))
+
+
+_BUSY = _busy()
+
+
 class MemoryProtocol(HttpToolsProtocol):
     """A connection, answered from :class:`gateway.memory.AnswerMemory` where possible.
 
-    The memory is that in the application's lifespan state under ``memory``.
+    The memory is that in the application's lifespan state under ``memory``; ``lag`` there tells when to turn
+    questions away.
     """
 
     _answered = False
@@ -44,9 +60,12 @@ class MemoryProtocol(HttpToolsProtocol):
 
     def _answer(self) -> bool:
         memory: AnswerMemory = self.app_state["memory"]
-        answer = memory.get(self.url.rstrip(b"/"))
+        lag: LoopLag = self.app_state["lag"]
+        path = self.url.rstrip(b"/")
+        answer = memory.get(path)
+        turn_away = answer is None and lag.behind and path.endswith(_RANKINGS)
         if (
-            answer is None
+            (answer is None and not turn_away)
             or self.parser.get_method() != b"GET"
             or not self.parser.should_keep_alive()
             or self.flow.write_paused
@@ -64,7 +83,11 @@ class MemoryProtocol(HttpToolsProtocol):
                 if_none_match = value
             elif name == b"x-request-id":
                 given_id = value
-        self._write(answer, compressed, if_none_match, request_id(given_id))
+        if answer is None:
+            lag.turned_away += 1
+            self.transport.write(_BUSY % (self._default(), request_id(given_id)))
+        else:
+            self._write(answer, compressed, if_none_match, request_id(given_id))
         self.on_response_complete()
         return True
 

@@ -1,7 +1,6 @@
 """What the routes of one gateway process share."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatcher
 from gateway.fleet import Fleet
 from gateway.memory import AnswerMemory
+from gateway.overload import LoopLag
 from gateway.popularity import Popularity
 from gateway.ranking_cache import RankingCache
 from shared.artifacts import ArtifactStore
@@ -55,6 +55,8 @@ class State:
         The way to them.
     popularity : Popularity
         What is asked most.
+    lag : LoopLag
+        Whether this process keeps up.
     catalogue : Catalogue
         The movies, replaced as a whole after an import.
     """
@@ -66,6 +68,7 @@ class State:
     fleet: Fleet
     dispatcher: Dispatcher
     popularity: Popularity
+    lag: LoopLag
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
     async def user_exists(self, user_id: int) -> bool:
@@ -87,6 +90,9 @@ class State:
                 if time.monotonic() - flushed > _FLUSH_SECONDS:
                     flushed = time.monotonic()
                     await self.popularity.flush()
+                    turned_away, self.lag.turned_away = self.lag.turned_away, 0
+                    if turned_away:
+                        log.warning("behind; questions were turned away", requests=turned_away)
             except SQLAlchemyError as error:
                 log.warning("the database does not answer", reason=str(getattr(error, "orig", error)))
             except (RedisError, OSError) as error:
@@ -151,17 +157,18 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
             settings.wait_budget,
         ),
         popularity=Popularity(queue, jobs, fleet, memory),
+        lag=LoopLag(),
         catalogue=await asyncio.to_thread(Catalogue.load, engine),
     )
     await fleet.start()
     await state.dispatcher.start()
-    house = asyncio.create_task(state.keep_house(), name="house")
+    tasks = [asyncio.create_task(state.keep_house()), asyncio.create_task(state.lag.watch())]
     try:
         yield state
     finally:
-        house.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await house
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await state.dispatcher.stop()
         await fleet.stop()
         await queue.aclose()

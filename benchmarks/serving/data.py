@@ -1,0 +1,92 @@
+"""Databases and models to serve from, made once and kept."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cli.processes import Child, tail
+from shared.errors import ServiceError
+from shared.progress import Progress, Step
+
+_PARAMETERS = {"n_sweeps": 36, "burn_in": 12}
+"""Fewer sweeps than usual: the model is worse, but of the same size, and takes the same time to answer."""
+
+_DONE = "prepared.json"
+_STEP_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a generated data set.
+
+    Attributes
+    ----------
+    movies, users, ratings : int
+        Numbers of each; users have the ids from 1 on without gaps.
+    """
+
+    movies: int
+    users: int
+    ratings: int
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Return the settings that name a data directory, whatever the surroundings or an ``.env`` say."""
+    return {
+        "DATA_DIR": str(directory),
+        "DATABASE_URL": f"sqlite:///{directory / 'movierec.db'}",
+        "MODEL_DIR": str(directory / "model"),
+    }
+
+
+def prepare(directory: Path, size: Size, progress: Progress) -> Path:
+    """Generate, import and train, unless an earlier run did.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the database and the model; made if need be.
+    size : Size
+        Of the data.
+    progress : callable
+        Told about each step.
+
+    Returns
+    -------
+    Path
+        The directory, absolute.
+
+    Raises
+    ------
+    ServiceError
+        If a step fails.
+    """
+    directory = directory.resolve()
+    wanted = json.dumps({"size": asdict(size), "parameters": _PARAMETERS})
+    done = directory / _DONE
+    if done.is_file() and done.read_text() == wanted:
+        return directory
+    directory.mkdir(parents=True, exist_ok=True)
+    files = directory / "files"
+    numbers = [f"--{name}={number}" for name, number in asdict(size).items()]
+    progress(Step(f"generating {size.ratings:,} ratings of {size.movies:,} movies", 0))
+    _run(directory, ["data", "demo", *numbers, f"--out={files}"])
+    progress(Step(f"importing and training, {size.movies:,} movies", 0))
+    parameters = [f"--parameter={name}={value}" for name, value in _PARAMETERS.items()]
+    _run(directory, ["train", f"--data={files}", *parameters])
+    done.write_text(wanted)
+    return directory
+
+
+def _run(directory: Path, arguments: list[str]) -> None:
+    child = Child("prepare", arguments, environment(directory), directory)
+    child.start()
+    try:
+        deadline = time.monotonic() + _STEP_SECONDS
+        while child.exit_code is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        child.stop()
+    if child.exit_code:
+        raise ServiceError(f"movierec {' '.join(arguments)} failed:\n{tail(child.log)}")

@@ -1,0 +1,135 @@
+"""Three times as many questions as can be answered."""
+
+import time
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+
+from benchmarks.serving.bench import Bench
+from benchmarks.serving.contract import Load
+from benchmarks.serving.generator import LoadProcess
+from benchmarks.serving.misses import best_connections
+from benchmarks.serving.stack import WAIT_BUDGET_SECONDS, Stack, suggestions
+from benchmarks.serving.table import Group, Mark, Row, number
+from benchmarks.serving.usage import Usage, resident_megabytes
+
+_WORKERS = 2
+_OVER = 3
+_CONNECTIONS = 2000
+_WARM_UP_USERS = 400
+_SAMPLE_SECONDS = 0.5
+_BEGIN = 1 / 6
+"""Part of the run before the state counts as steady."""
+
+_LEAD_SECONDS = 2.0
+"""For the generator to start."""
+
+
+def measure_overload(bench: Bench) -> Iterator[Group]:
+    """Find the peak of misses, then ask three times as fast without waiting for answers."""
+    data, n_users = bench.data_of_many()
+    users = range(1, n_users + 1 - _WARM_UP_USERS)
+    spare = range(n_users + 1 - _WARM_UP_USERS, n_users + 1)
+    with Stack(data) as stack:
+        stack.scale(_WORKERS)
+        connections, tried = best_connections(bench, stack, users)
+        peak = tried[connections]
+        rate = _OVER * peak
+        seconds = min(bench.plan.overload_seconds, len(users) / rate)
+        stack.forget(spare)
+        usage = Usage("under overload")
+        bench.tell(f"overload, {number(rate)} questions a second for {seconds:.0f} s")
+        paths = [suggestions(user_id) for user_id in users]
+        load = Load(
+            stack.port,
+            paths,
+            seconds,
+            _CONNECTIONS,
+            rate=rate,
+            order="once",
+            start_at=time.time() + _LEAD_SECONDS,
+            drain_seconds=2 * WAIT_BUDGET_SECONDS,
+        )
+        process = LoadProcess(load)
+        sizes: list[dict[str, float]] = []
+        try:
+            outcome = usage.load(stack.pids, lambda: _watch(process, stack.pids, sizes).outcome())
+        finally:
+            process.stop()
+    first = max(1, round(seconds * _BEGIN))
+    steady = outcome.ok_per_second[first : max(first + 1, int(seconds))]
+    group = Group(
+        "overload",
+        f"{_OVER} x the peak of misses, {number(rate)} questions/s for {seconds:.0f} s, {_WORKERS} workers, "
+        f"{bench.movies[0]:,} movies, up to {_CONNECTIONS:,} connections (benchmarks.load, random arrivals)",
+    )
+    group.rows = [
+        Row(
+            "answered with 200, steady",
+            fmean(steady) if steady else 0.0,
+            "answers/s",
+            "the peak",
+            peak,
+            mark=Mark(">=", 0.9),
+            runs=[float(n) for n in steady],
+            other_runs=list(tried.values()),
+        ),
+        Row(
+            "slowest answer",
+            outcome.latency_ms.get("max", 0.0) / 1000,
+            "s",
+            "WAIT_BUDGET",
+            WAIT_BUDGET_SECONDS,
+            mark=Mark("<=", 1),
+        ),
+        *(
+            Row(
+                f"  {name} of all answers",
+                outcome.latency_ms.get(name, 0.0),
+                "ms",
+                "of it since it was sent",
+                outcome.since_sent_ms.get(name, 0.0),
+            )
+            for name in ("p50", "p99", "max")
+        ),
+    ]
+    for status, count in outcome.statuses.items():
+        slowest = outcome.slowest_ms[status]
+        share = 100 * count / max(1, outcome.requests)
+        group.rows.append(Row(f"share of {status} (slowest {number(slowest)} ms)", share, "%"))
+    lost = outcome.unanswered + outcome.connection_errors
+    group.rows.append(Row("requests without an answer", lost, "requests", mark=Mark("=", 0)))
+    group.rows += _memory_rows(sizes)
+    group.notes = [
+        f"Of {len(users):,} users each is asked at most once, with all caches empty at the start"
+        + (f"; there are users for {seconds:.0f} s." if seconds < bench.plan.overload_seconds else "."),
+        "Latency counts from when a question was due; what it waited for a free connection is a part of it.",
+        "Peak: " + ", ".join(f"{n} connections {number(rate)}/s" for n, rate in tried.items()) + ".",
+        f"{outcome.connections:,} connections were opened; the generator was late by "
+        f"{number(outcome.late_ms)} ms at its p99.",
+        usage.note(),
+    ]
+    yield group
+
+
+def _watch(process: LoadProcess, pids: Mapping[str, int], sizes: list[dict[str, float]]) -> LoadProcess:
+    """Note the memory of all processes until the generator ends."""
+    while process.process.poll() is None:
+        sizes.append({name: resident_megabytes(pid) for name, pid in pids.items()})
+        time.sleep(_SAMPLE_SECONDS)
+    return process
+
+
+def _memory_rows(sizes: list[dict[str, float]]) -> list[Row]:
+    before, between, after = sizes[0], sizes[len(sizes) // 2], sizes[-1]
+    return [
+        Row(
+            f"memory of {name}, {number(before[name])} MB before, at the end",
+            after[name],
+            "MB",
+            "in the middle",
+            between[name],
+            mark=None if name == "Redis" else Mark("<", 1.1),
+            runs=[size[name] for size in sizes],
+        )
+        for name in sorted(before)
+    ]

@@ -1,0 +1,293 @@
+"""Everything that a measurement needs as processes on loopback, all of it gone at the end."""
+
+import http.client
+import json
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from benchmarks.load import HOST
+from benchmarks.serving.baselines import Baseline
+from benchmarks.serving.contract import Load
+from benchmarks.serving.data import environment
+from benchmarks.serving.generator import run_load
+from cli.processes import Child, free_port, stop_process, tail
+from cli.redis_server import RedisServer
+from shared import keys
+from shared.broker import connect, enqueue_rankings
+from shared.contract import BATCH_LIMIT, RULES, Kind
+from shared.errors import ServiceError
+from shared.parent import die_with_parent
+
+WAIT_BUDGET_SECONDS = 5
+_START_SECONDS = 60.0
+_COMPUTE_SECONDS = 300.0
+_POLL_SECONDS = 0.005
+_WARM_UP_CONNECTIONS = 64
+
+
+def suggestions(user_id: int) -> str:
+    """Return the path of a user's suggestions."""
+    return f"/api/v1/users/{user_id}/suggested_movies"
+
+
+class Reply(NamedTuple):
+    """An answer to a single request."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Stack:
+    """Redis, workers and a gateway on a prepared data directory.
+
+    Rankings are in a Redis database of their own, so that they can be forgotten at once; RQ's own jobs, for
+    comparison, in a third.
+
+    Parameters
+    ----------
+    data_dir : Path
+        From :func:`benchmarks.serving.data.prepare`. Logs of the latest stack stay in its directory ``run``.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._logs = data_dir / "run"
+        shutil.rmtree(self._logs, ignore_errors=True)
+        self.redis_server = RedisServer(self._logs / "redis")
+        self._workers: list[Child] = []
+        self._gateway: Child | None = None
+        self._baselines: list[subprocess.Popen[bytes]] = []
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.redis_server.start()
+        self.queue = connect(self.redis_url(0))
+        self.cache = connect(self.redis_url(1))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop_gateway()
+        for child in self._workers:
+            child.ask_to_stop()
+        for child in self._workers:
+            child.stop()
+        for process in self._baselines:
+            stop_process(process)
+        for client in (self.queue, self.cache):
+            client.close()
+        self.redis_server.stop()
+        shutil.rmtree(self.redis_server.directory, ignore_errors=True)  # a hundred megabytes; logs stay
+
+    def redis_url(self, database: int) -> str:
+        """Return the address of one of Redis's databases."""
+        return f"{self.redis_server.url.removesuffix('/0')}/{database}"
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes of the workers."""
+        return [child.process.pid for child in self._workers if child.process]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes of the service, by name."""
+        found = {f"worker {number}": pid for number, pid in enumerate(self.worker_pids, start=1)}
+        if self._gateway is not None and self._gateway.process is not None:
+            found["gateway"] = self._gateway.process.pid
+        if self.redis_server.pid is not None:
+            found["Redis"] = self.redis_server.pid
+        return found
+
+    def scale(self, n_workers: int) -> None:
+        """Start or stop workers, and the gateway if there is none, and wait until all are ready.
+
+        Raises
+        ------
+        ServiceError
+            If something does not start.
+        """
+        surplus, self._workers = self._workers[n_workers:], self._workers[:n_workers]
+        for child in surplus:
+            child.ask_to_stop()
+        for child in surplus:
+            child.stop()
+        while len(self._workers) < n_workers:
+            name = f"worker-{uuid.uuid4().hex[:6]}"
+            extra = {"HEARTBEAT_FILE": str(self._logs / f"{name}.alive")}
+            child = Child(name, ["worker"], self._environment | extra, self._logs)
+            child.start()
+            self._workers.append(child)
+        if self._gateway is None:
+            self._start_gateway()
+        self._wait_until_ready()
+
+    def restart_gateway(self) -> None:
+        """Have a gateway with nothing in its memory."""
+        self.stop_gateway()
+        self._start_gateway()
+        self._wait_until_ready()
+
+    def stop_gateway(self) -> None:
+        """Stop the gateway, if there is one."""
+        if self._gateway is not None:
+            self._gateway.stop()
+            self._gateway = None
+
+    def forget(self, warm_up: Sequence[int]) -> None:
+        """Forget all rankings, in Redis and in a gateway, and let a fresh gateway answer some users.
+
+        Parameters
+        ----------
+        warm_up : sequence of int
+            Users who will not be asked for again: the first requests of a process are slower.
+        """
+        self.stop_gateway()
+        self.cache.flushdb()
+        self._start_gateway()
+        self._wait_until_ready()
+        self.ask_once(warm_up)
+
+    def ask_once(self, user_ids: Sequence[int]) -> None:
+        """Ask for the suggestions of users over HTTP, without measuring."""
+        paths = [suggestions(user_id) for user_id in user_ids]
+        run_load(Load(self.port, paths, 60, _WARM_UP_CONNECTIONS, order="once"))
+
+    def compute(self, user_ids: Sequence[int]) -> float:
+        """Have rankings computed without a gateway, in full batches; return the seconds that it took.
+
+        Raises
+        ------
+        ServiceError
+            If the workers do not do it.
+        """
+        wanted = self.count(keys.Counter.COMPUTED) + len(user_ids)
+        started = time.perf_counter()
+        deadline = time.time() + _COMPUTE_SECONDS
+        for start in range(0, len(user_ids), BATCH_LIMIT):
+            ids = user_ids[start : start + BATCH_LIMIT]
+            job = RULES[Kind.SUGGESTED].job
+            enqueue_rankings(self.queue, job, ids, job_id=uuid.uuid4().hex, deadline=deadline)
+        wait_for(
+            lambda: self.count(keys.Counter.COMPUTED) >= wanted,
+            "the workers have computed all rankings",
+            _COMPUTE_SECONDS,
+        )
+        return time.perf_counter() - started
+
+    def count(self, counter: keys.Counter) -> int:
+        """Return one of the workers' totals."""
+        return int(self.queue.hget(keys.COUNTERS, counter.value) or 0)
+
+    def get(self, path: str) -> Reply:
+        """Ask the gateway something."""
+        return get(self.port, path)
+
+    def start_baseline(self, baseline: Baseline) -> int:
+        """Start something to compare with, wait until it listens, if it is to, and return its process.
+
+        Raises
+        ------
+        ServiceError
+            If it does not start.
+        """
+        log = self._logs / f"{baseline.side}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.serving.baselines"],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509
+            )
+        self._baselines.append(process)
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(baseline)).encode())
+        process.stdin.close()
+        if baseline.port:
+            wait_for(
+                lambda: _answers(baseline.port, "/"),
+                f"the baseline {baseline.side} answers",
+                _START_SECONDS,
+                lambda: tail(log) if process.poll() is not None else None,
+            )
+        return process.pid
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return environment(self.data_dir) | {
+            "QUEUE_URL": self.redis_url(0),
+            "CACHE_URL": self.redis_url(1),
+            "WAIT_BUDGET": str(WAIT_BUDGET_SECONDS),
+        }
+
+    def _start_gateway(self) -> None:
+        self.port = free_port()
+        self._gateway = Child(
+            "gateway", ["gateway", f"--host={HOST}", f"--port={self.port}"], self._environment, self._logs
+        )
+        self._gateway.start()
+
+    def _wait_until_ready(self) -> None:
+        def ready() -> bool:
+            if not _answers(self.port, "/livez"):
+                return False
+            reply = self.get("/api/v1/models/current")
+            return reply.status == 200 and json.loads(reply.body)["workers"] == len(self._workers)
+
+        def dead() -> str | None:
+            children = [*self._workers, *([self._gateway] if self._gateway else [])]
+            return next((tail(child.log) for child in children if child.exit_code is not None), None)
+
+        what = f"a gateway and {len(self._workers)} workers are ready"
+        wait_for(ready, what, _START_SECONDS, dead)
+
+
+def get(port: int, path: str) -> Reply:
+    """Ask a server on loopback something."""
+    with closing(http.client.HTTPConnection(HOST, port, timeout=30)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return Reply(response.status, response.getheaders(), response.read())
+
+
+def wait_for(
+    look: Callable[[], bool],
+    what: str,
+    seconds: float,
+    problem: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Return when something is so.
+
+    Raises
+    ------
+    ServiceError
+        If it is not so in time, or if there is a problem, which is told.
+    """
+    deadline = time.monotonic() + seconds
+    while not look():
+        found = problem()
+        if found is not None or time.monotonic() > deadline:
+            raise ServiceError(f"Not within {seconds:.0f} s: {what}.\n{found or ''}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        return get(port, path).status == 200
+    except (OSError, http.client.HTTPException):
+        return False

@@ -419,7 +419,7 @@ def bench_serving(
     """Put load on gateway and workers, beside FastAPI, a bare ASGI application and RQ, and compare.
 
     Everything is started for it, on loopback, with data sets of its own in DATA_DIR/bench. A full run takes
-    about half an hour and wants the machine for itself.
+    about twenty minutes and wants the machine for itself.
     """
     from benchmarks.serving.run import run
 

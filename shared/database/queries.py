@@ -78,8 +78,10 @@ def current_import(connection: Connection) -> Import | None:
 
 # Statements that are on the way of every answer are built once: that takes longer than they do.
 _DATA_REVISION = select(func.max(imports.c.import_id))
-_RATINGS_OF = select(ratings.c.user_id, ratings.c.movie_id, ratings.c.rating, ratings.c.timestamp).where(
-    ratings.c.user_id.in_(bindparam("user_ids", expanding=True))
+_RATINGS_OF = (
+    select(ratings.c.user_id, ratings.c.movie_id, ratings.c.rating, ratings.c.timestamp)
+    .where(ratings.c.user_id.in_(bindparam("user_ids", expanding=True)))
+    .order_by(ratings.c.user_id, ratings.c.movie_id)
 )
 
 
@@ -147,7 +149,7 @@ def rated_movies(connection: Connection, user_id: int) -> list[RatedMovie]:
 
 
 def ratings_of(connection: Connection, user_ids: Collection[int]) -> Sequence[tuple[int, int, float, int]]:
-    """Return ``(user_id, movie_id, rating, timestamp)`` of several users in one query, in no set order."""
+    """Return ``(user_id, movie_id, rating, timestamp)`` of several users in one query, by both ids."""
     result = connection.execute(_RATINGS_OF, {"user_ids": list(user_ids)})
     # The driver's own tuples: a Row object around each takes three times as long as the query.
     rows: Sequence[tuple[int, int, float, int]] = result.cursor.fetchall()

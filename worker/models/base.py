@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -138,10 +139,14 @@ def ratings_batch(user_ids: Sequence[int], rows: Iterable[tuple[int, int, float,
     RatingsBatch
         Ratings of each user by movie id, so that sums do not depend on the order of the rows.
     """
-    columns = np.array(list(rows), dtype=np.float64).reshape(-1, 4)  # ids and seconds are exact in doubles
-    columns = columns[np.lexsort((columns[:, 1], columns[:, 0]))]
-    users, starts, counts = np.unique(columns[:, 0], return_index=True, return_counts=True)
-    spans = {int(user): (start, count) for user, start, count in zip(users, starts, counts, strict=True)}
+    # Ids and seconds are exact in doubles.
+    columns = np.fromiter(chain.from_iterable(rows), dtype=np.float64).reshape(-1, 4)
+    owners = columns[:, 0]
+    if not _ascend(owners, columns[:, 1]):
+        columns = columns[np.lexsort((columns[:, 1], owners))]
+        owners = columns[:, 0]
+    starts = np.searchsorted(owners, user_ids, side="left")
+    counts = np.searchsorted(owners, user_ids, side="right") - starts
     whole = RatingsBatch(
         user_ids=np.asarray(user_ids, dtype=np.int32),
         indptr=np.empty(0, dtype=np.int64),
@@ -149,7 +154,14 @@ def ratings_batch(user_ids: Sequence[int], rows: Iterable[tuple[int, int, float,
         ratings=columns[:, 2].astype(np.float32),
         timestamps=columns[:, 3].astype(np.int64),
     )
-    return whole.take_spans([spans.get(user, (0, 0)) for user in user_ids], whole.user_ids)
+    spans = list(zip(starts.tolist(), counts.tolist(), strict=True))
+    return whole.take_spans(spans, whole.user_ids)
+
+
+def _ascend(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Tell whether pairs are in order, as a database that keeps them so returns them."""
+    step = np.diff(first)
+    return bool(np.all((step > 0) | ((step == 0) & (np.diff(second) > 0))))
 
 
 class Model(ABC):

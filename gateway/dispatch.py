@@ -237,7 +237,7 @@ class Dispatcher:
 
     async def _enqueue(self, kind: Kind, flights: Iterable[Flight], job_id: str) -> None:
         ids = [flight.question.entity_id for flight in flights]
-        deadline = time.time() + 2 * self._wait_budget
+        deadline = self._fleet.clock.now() + 2 * self._wait_budget
         await asyncio.to_thread(
             enqueue_rankings, self._jobs, RULES[kind].job, ids, job_id=job_id, deadline=deadline
         )

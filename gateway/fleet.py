@@ -13,6 +13,7 @@ from gateway.admission import retry_after
 from gateway.problems import NoWorkers, QueueFull, QueueUnreachable
 from shared import keys
 from shared.broker import Heartbeat, read_heartbeats
+from shared.clock import RedisClock
 from shared.contract import QueueName
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,8 @@ class Fleet:
         self.waiting_jobs = 0
         self.versions: frozenset[str] = frozenset({version} if version else ())
         """Model versions in service; when the last worker is gone, those that it had."""
+        self.clock = RedisClock()
+        """Of deadlines."""
         self.counters: dict[str, int] = {}
         """Totals over all workers, see :class:`shared.keys.Counter`."""
 
@@ -124,6 +127,7 @@ class Fleet:
             self.warming = await read_heartbeats(self._queue, QueueName.WARM)
             self.training = await read_heartbeats(self._queue, QueueName.TRAIN)
             self.waiting_jobs = int(await self._queue.llen(f"rq:queue:{QueueName.SERVE}"))
+            self.clock.set(await self._queue.time())
             counters = await self._queue.hgetall(keys.COUNTERS)
             self.counters = {as_text(name): int(value) for name, value in counters.items()}
         except (RedisError, OSError) as error:

@@ -114,6 +114,6 @@ class Popularity:
                     RULES[kind].job,
                     ids[start : start + BATCH_LIMIT],
                     job_id=uuid.uuid4().hex,
-                    deadline=time.time() + _WARM_DEADLINE_SECONDS,
+                    deadline=self._fleet.clock.now() + _WARM_DEADLINE_SECONDS,
                     queue=QueueName.WARM,
                 )

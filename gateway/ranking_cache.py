@@ -1,8 +1,11 @@
 """Rankings in Redis, as gateways read them."""
 
+import time
 from typing import NamedTuple
 
 import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from gateway.coalescing import Coalescer
 from shared import keys
@@ -10,6 +13,7 @@ from shared.contract import Kind
 from shared.ranking import Ranking
 
 _READS_TOGETHER = 128
+_AWAY_SECONDS = 0.5
 
 _READ = """
 local found = {}
@@ -55,11 +59,24 @@ class RankingCache:
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
         self._read = connection.register_script(_READ)
+        self._away_until = 0.0
         self._reads: Coalescer[Question, CachedRanking] = Coalescer(self.read_many, _READS_TOGETHER)
 
     async def read(self, question: Question) -> CachedRanking:
-        """Return what the cache holds for a question."""
-        return await self._reads.ask(question)
+        """Return what the cache holds for a question.
+
+        Raises
+        ------
+        RedisError
+            If it does not answer; for a moment after that nobody waits for it again.
+        """
+        if time.monotonic() < self._away_until:
+            raise RedisConnectionError("the cache did not answer a moment ago")
+        try:
+            return await self._reads.ask(question)
+        except (RedisError, OSError):
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+            raise
 
     async def read_many(self, questions: list[Question]) -> list[CachedRanking]:
         """Return what the cache holds for several questions, in one round trip."""

@@ -255,7 +255,10 @@ class ArtifactStore:
                 shutil.rmtree(self.path(manifest.version), ignore_errors=True)
         for draft in self.directory.glob(".*.tmp"):  # of a process that was killed while it wrote
             if time.time() - draft.stat().st_mtime > _DRAFT_LIFETIME.total_seconds():
-                shutil.rmtree(draft, ignore_errors=True)
+                if draft.is_dir():
+                    shutil.rmtree(draft, ignore_errors=True)
+                else:
+                    draft.unlink(missing_ok=True)
 
 
 def _digest_and_flush(path: Path) -> str:

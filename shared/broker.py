@@ -78,36 +78,44 @@ class MovierecJob(Job):
 
 _CONNECTION_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 2.0,
-    "socket_timeout": 5.0,
     "health_check_interval": 15,
 }
 _ASYNC_CONNECTIONS = 32
 _NOT_A_URL = "A Redis URL looks like redis://[:password@]host:port/db."
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, timeout: float = 5.0) -> redis.Redis:
     """Return a client for commands that are answered at once; it retries a lost connection once.
+
+    Parameters
+    ----------
+    url : str
+        Where Redis is.
+    timeout : float
+        Seconds after which an answer is not waited for any more; that is not tried again.
 
     Raises
     ------
     ConfigurationError
         If the URL is none.
     """
+    retry = ConnectionRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     try:
-        return redis.Redis.from_url(url, retry=ConnectionRetry(NoBackoff(), 1), **_CONNECTION_OPTIONS)
+        return redis.Redis.from_url(url, retry=retry, socket_timeout=timeout, **_CONNECTION_OPTIONS)
     except ValueError:
         raise ConfigurationError(_NOT_A_URL) from None
 
 
-def connect_async(url: str) -> redis.asyncio.Redis:
+def connect_async(url: str, timeout: float) -> redis.asyncio.Redis:
     """Return an asyncio client like that of :func:`connect`."""
     try:
         # Whoever comes when all connections are busy waits for one, instead of being refused.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=_ASYNC_CONNECTIONS,
-            timeout=_CONNECTION_OPTIONS["socket_timeout"],
-            retry=AsyncConnectionRetry(NoBackoff(), 1),
+            timeout=timeout,
+            socket_timeout=timeout,
+            retry=AsyncConnectionRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             **_CONNECTION_OPTIONS,
         )
         return redis.asyncio.Redis.from_pool(pool)
@@ -240,7 +248,7 @@ class Heartbeat(BaseModel):
     model_version: str | None = None
     job_seconds: float = 0.0
 
-    def send(self, connection: redis.Redis, *, announce: bool = False) -> None:
+    def send(self, connection: redis.Redis, *, announce: bool = False) -> tuple[int, int]:
         """Tell Redis, in one round trip.
 
         Parameters
@@ -249,13 +257,20 @@ class Heartbeat(BaseModel):
             Of the queue.
         announce : bool
             Whether the gateways should look at once: the worker is new, or has another model.
+
+        Returns
+        -------
+        tuple of int
+            Redis' time, for :meth:`shared.clock.RedisClock.set`.
         """
         with connection.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.worker(self.worker_id), self.model_dump_json(), px=keys.HEARTBEAT_TTL)
             pipeline.sadd(keys.workers(self.queue), self.worker_id)
             if announce:
                 pipeline.publish(keys.FLEET_CHANNEL, self.worker_id)
-            pipeline.execute()
+            pipeline.time()
+            reading: tuple[int, int] = pipeline.execute()[-1]
+        return reading
 
     def withdraw(self, connection: redis.Redis) -> None:
         """Say goodbye, so that nobody counts on this worker until its heartbeat expires."""

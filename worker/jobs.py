@@ -4,9 +4,10 @@ A serving or warming worker calls :func:`configure` before it listens. ``suggest
 run more than once for the same ids: they overwrite a ranking with the same one.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ from shared import keys
 from shared.algorithms import parse_config
 from shared.artifacts import ArtifactStore
 from shared.broker import open_queue
+from shared.clock import RedisClock
 from shared.contract import Kind, News, QueueName, RankingEvent
 from shared.database.engine import open_database
 from shared.errors import MovierecError
@@ -62,12 +64,15 @@ class ServingContext:
         Of the rankings, and of claims and news.
     listens_to : QueueName
         ``SERVE`` or ``WARM``.
+    clock : RedisClock
+        Of deadlines.
     """
 
     serving: Serving
     cache: redis.Redis
     queue: redis.Redis
     listens_to: QueueName = QueueName.SERVE
+    clock: RedisClock = field(default_factory=RedisClock)
 
 
 _context: ServingContext | None = None
@@ -107,7 +112,7 @@ def _answer(context: ServingContext, kind: Kind, ids: list[int], deadline: float
     ids : list of int
         Users or movies.
     deadline : float
-        Unix time after which nobody waits, so that nothing is computed.
+        Redis' time after which nobody waits, so that nothing is computed.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def _answer(context: ServingContext, kind: Kind, ids: list[int], deadline: float
         ``computed`` and ``expired``: how many ids.
     """
     claims = [keys.claim(kind, entity_id) for entity_id in ids]
-    if time.time() > deadline:
+    if context.clock.now() > deadline:
         with context.queue.pipeline(transaction=False) as pipeline:
             pipeline.delete(*claims)
             pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
@@ -149,7 +154,7 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
     from worker.warming import stale  # stands on this module
 
     outcome = {"computed": 0, "expired": 0, "shed": 0}
-    if time.time() > deadline:
+    if context.clock.now() > deadline:
         outcome["expired"] = len(ids)
         context.queue.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
         return outcome
@@ -203,8 +208,8 @@ def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequ
     counts = cache.register_script(_READ_CHANGES)([key for key, _ in places], [keys.CHANGES_FIELD])
     rankings = serving.rank(kind, ids)
     arguments: list[str | bytes | int] = [int(keys.ANSWER_TTL.total_seconds())]
-    for (_, field), ranking, count in zip(places, rankings, counts, strict=True):
-        arguments += [field, replace(ranking, changes=int(count or 0)).to_bytes()]
+    for (_, name), ranking, count in zip(places, rankings, counts, strict=True):
+        arguments += [name, replace(ranking, changes=int(count or 0)).to_bytes()]
     cache.register_script(_WRITE)([key for key, _ in places], arguments)
 
 
@@ -273,4 +278,6 @@ class _JobProgress:
             "seconds_left": None if left is None else round(left, 1),
             "metrics": {name: float(value) for name, value in step.metrics.items()},
         }
-        self._job.save_meta()  # type: ignore[no-untyped-call]
+        # Hours of training must not end because nobody could be told how far it is.
+        with contextlib.suppress(redis.RedisError):
+            self._job.save_meta()  # type: ignore[no-untyped-call]

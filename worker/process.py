@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from shared import keys
 from shared.artifacts import ArtifactStore
 from shared.broker import Heartbeat, MovierecJob, connect, open_queue
+from shared.clock import RedisClock
 from shared.contract import QueueName
 from shared.database.engine import open_database
 from shared.settings import WorkerSettings
@@ -45,7 +46,7 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
     ServiceError
         If the database cannot be used.
     """
-    stop, pace = Stop(), Pace()
+    stop, pace, clock = Stop(), Pace(), RedisClock()
     stop.listen()
     engine = open_database(settings.database)
     queue_connection = connect(settings.queue)
@@ -55,11 +56,15 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
         serving = Serving(ArtifactStore(settings.models), engine)
         jobs.configure(
             jobs.ServingContext(
-                serving=serving, cache=connect(settings.cache), queue=queue_connection, listens_to=queue
+                serving=serving,
+                cache=connect(settings.cache),
+                queue=queue_connection,
+                listens_to=queue,
+                clock=clock,
             )
         )
         serving.refresh()
-    pulse = _Pulse(settings, queue, serving, queue_connection, pace)
+    pulse = _Pulse(settings, queue, serving, queue_connection, pace, clock)
     pulse.start()
     # On Linux each thread has its own niceness: the pulse, which also takes over new models, keeps its pace.
     with contextlib.suppress(OSError):
@@ -129,12 +134,14 @@ class _Pulse(threading.Thread):
         serving: Serving | None,
         connection: redis.Redis,
         pace: Pace,
+        clock: RedisClock,
     ) -> None:
         super().__init__(name="pulse", daemon=True)
         self._file = settings.heartbeat_file
         self._serving = serving
         self._connection = connection
         self._pace = pace
+        self._clock = clock
         self._ending = threading.Event()
         self._heartbeat = Heartbeat(
             worker_id=uuid.uuid4().hex, queue=queue, host=socket.gethostname(), pid=os.getpid()
@@ -163,7 +170,7 @@ class _Pulse(threading.Thread):
     def _beat(self) -> None:
         version = self._heartbeat.model_version
         self._heartbeat.job_seconds = self._pace.seconds
-        self._heartbeat.send(self._connection, announce=version != self._announced)
+        self._clock.set(self._heartbeat.send(self._connection, announce=version != self._announced))
         self._announced = version
         self._file.touch()
 

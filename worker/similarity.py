@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shared.contract import RULES, Kind
 from shared.errors import ArtifactError
+from worker.arrays import map_array, save_array
 from worker.top_k import top_k
 
 
@@ -75,8 +76,8 @@ class GenreSimilarity:
 
     def save(self, directory: Path) -> None:
         """Write ``.npy`` files into an existing directory."""
-        np.save(directory / "similarity.vectors.npy", self.vectors, allow_pickle=False)
-        np.save(directory / "similarity.combinations.npy", self.combinations, allow_pickle=False)
+        save_array(directory / "similarity.vectors.npy", self.vectors)
+        save_array(directory / "similarity.combinations.npy", self.combinations)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -89,8 +90,8 @@ class GenreSimilarity:
         """
         try:
             return cls(
-                np.load(directory / "similarity.vectors.npy", mmap_mode="r", allow_pickle=False),
-                np.load(directory / "similarity.combinations.npy", mmap_mode="r", allow_pickle=False),
+                map_array(directory / "similarity.vectors.npy"),
+                map_array(directory / "similarity.combinations.npy"),
             )
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{directory} does not hold usable genre vectors: {error}") from error

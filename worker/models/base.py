@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shared.algorithms import AlgorithmConfig
 from shared.errors import ArtifactError
 from shared.progress import Progress, silent
+from worker.arrays import map_array, save_array
 
 Float = NDArray[np.float32] | NDArray[np.float64]
 
@@ -324,10 +325,10 @@ class Model(ABC):
 
     def save(self, directory: Path) -> None:
         """Write the arrays as ``.npy`` files into an existing directory."""
-        np.save(directory / "movie_ids.npy", self.movie_ids, allow_pickle=False)
+        save_array(directory / "movie_ids.npy", self.movie_ids)
         (directory / "scale.json").write_text(json.dumps(self.scale))
         for name, array in self.arrays().items():
-            np.save(directory / f"{self.algorithm}.{name}.npy", array, allow_pickle=False)
+            save_array(directory / f"{self.algorithm}.{name}.npy", array)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -340,10 +341,10 @@ class Model(ABC):
         """
         prefix = f"{cls.algorithm}."
         try:
-            movie_ids = _map(directory / "movie_ids.npy")
+            movie_ids = map_array(directory / "movie_ids.npy")
             low, high = json.loads((directory / "scale.json").read_text())
             arrays = {
-                path.name.removeprefix(prefix).removesuffix(".npy"): _map(path)
+                path.name.removeprefix(prefix).removesuffix(".npy"): map_array(path)
                 for path in sorted(directory.glob(f"{prefix}*.npy"))
             }
             return cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
@@ -351,11 +352,6 @@ class Model(ABC):
             raise ArtifactError(
                 f"{directory} does not hold a usable {cls.algorithm} model: {error}"
             ) from error
-
-
-def _map(path: Path) -> NDArray[Any]:
-    """Map an array read-only; as a plain one, since each slice of a ``memmap`` costs microseconds."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _at_least_kth(scores: Float, k: int) -> NDArray[np.intp]:

@@ -1,0 +1,489 @@
+"""What the tests of losses have in common: a service under orders, and the stages at which it may die."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+from redis.exceptions import RedisError
+
+from cli.redis_server import RedisServer
+from shared import keys
+from shared.broker import Heartbeat, connect
+from shared.contract import Kind, QueueName
+from tests.conftest import PROJECT
+from tests.processes import Command, Gateway, wait_for
+from tests.system.conftest import Up
+
+WAIT_BUDGET_SECONDS = 5.0
+"""The default of the setting: no request may take longer, but for a little that a busy machine adds."""
+
+_LOOK_SECONDS = 15
+"""RQ's workers look this often or oftener for what dead ones left, by their own clocks."""
+
+_MOST_SECONDS = 300
+
+TOKEN = "a-token-for-the-tests-only"
+
+QUICK_TRAINING = {"algorithm": "svd", "parameters": {"n_epochs": 5}}
+LONG_TRAINING = {"algorithm": "svd", "parameters": {"n_epochs": 300, "n_factors": 100}}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A moment in the life of a job.
+
+    Attributes
+    ----------
+    role : str
+        Queue of the worker that is to die there, or ``gateway``.
+    when : str
+        ``before`` a step, or ``after`` it: then the process dies when it is about to take the next step.
+    words : tuple of str
+        What must all occur in the step: commands sent to Redis in one go, or ``rename to <path>``.
+    where : str
+        ``parent``, ``child`` or ``parent child``: which of the processes of a worker takes the step.
+    """
+
+    role: str
+    when: str
+    words: tuple[str, ...]
+    where: str = "parent child"
+
+
+SERVING = {
+    "dequeued": Stage("serve", "after", ("LMOVE", "rq:queue:serve")),
+    "marked as started": Stage("serve", "after", ("HSET", "rq:job:", "\r\nstarted\r\n")),
+    "computed": Stage("serve", "before", ("movierec:user:", "\r\nsuggested\r\n")),
+    "written to the cache": Stage("serve", "before", ("PUBLISH", keys.ANSWERS_CHANNEL)),
+    "published": Stage("serve", "after", ("PUBLISH", keys.ANSWERS_CHANNEL)),
+}
+"""The stages of a question, in a serving worker."""
+
+TRAINING = {
+    "training": Stage("train", "after", ("HSET", "rq:job:", '"phase": "training')),
+    "renamed": Stage("train", "before", ("rename to ", "/model/current")),
+    "published": Stage("train", "after", ("rename to ", "/model/current")),
+}
+"""The stages of a training, in the trainer's child."""
+
+TRAINER_DEQUEUED = Stage("train", "after", ("LMOVE", "rq:queue:train"))
+TRAINER_REGISTERED = Stage("train", "after", ("ZADD", "rq:wip:train"), where="parent")
+TRAINER_LOOKS_AROUND = Stage("train", "after", ("\r\nSET\r\n", "rq:clean_registries:train"))
+GATEWAY_CLAIMED = Stage("gateway", "before", ("PUSH", "rq:queue:serve"))
+ANSWERS_13 = Stage("serve", "before", ("movierec:user:13\r\n",))
+
+
+class Orders:
+    """Orders to processes, which ``orders/sitecustomize.py`` carries out inside of them.
+
+    Parameters
+    ----------
+    directory : Path
+        Made for the orders.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir()
+        self._given = 0
+        self.environment = {
+            "PYTHONPATH": f"{Path(__file__).parent / 'orders'}:{PROJECT}",
+            "MOVIEREC_TEST_ORDERS": str(directory),
+        }
+
+    @contextmanager
+    def die(self, stage: Stage, *, victim: str = "self", every_time: bool = False) -> Iterator["Death"]:
+        """Let the first process that gets there die, or every one, until the context ends."""
+        self._given += 1
+        name = f"{self._given}"
+        order = {
+            "role": stage.role,
+            "when": stage.when,
+            "words": stage.words,
+            "where": stage.where,
+            "victim": victim,
+            "every_time": every_time,
+        }
+        draft = self._directory / f"{name}.draft"
+        draft.write_text(json.dumps(order))
+        path = draft.rename(self._directory / f"{name}.order")
+        try:
+            yield Death(self._directory / f"{name}.deaths")
+        finally:
+            path.unlink()
+
+    @contextmanager
+    def clock(self, pid: int, seconds: float) -> Iterator[None]:
+        """Set the clock of a process forward or back by some seconds, and right again at the end."""
+        self._write(f"clock-{pid}", seconds)
+        try:
+            yield
+        finally:
+            (self._directory / f"clock-{pid}").unlink()
+
+    @contextmanager
+    def later(self, pid: int) -> Iterator[Callable[[float], None]]:
+        """Let a process believe that time has passed: as much as is said to what this gives."""
+        try:
+            yield lambda seconds: self._write(f"later-{pid}", seconds)
+        finally:
+            (self._directory / f"later-{pid}").unlink(missing_ok=True)
+
+    def _write(self, name: str, seconds: float) -> None:
+        draft = self._directory / "seconds.draft"
+        draft.write_text(str(seconds))
+        draft.rename(self._directory / name)
+
+    @contextmanager
+    def file_size(self, size: int) -> Iterator[None]:
+        """Let no file of a model grow beyond a size in bytes."""
+        path = self._directory / "file-size"
+        path.write_text(str(size))
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+class Death:
+    """Who died at an order.
+
+    Parameters
+    ----------
+    path : Path
+        Where they leave a note.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """``pid`` and ``parent`` of each that died, and the ``step`` at which it did."""
+        try:
+            return [json.loads(line) for line in self._path.read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def wait(self) -> dict[str, Any]:
+        """Return the note of the first one, when there is one."""
+        return wait_for(lambda: self.notes, "somebody dies as ordered", 30)[0]
+
+
+class Running:
+    """A service under orders, on a Redis of ours that a test may stop.
+
+    Parameters
+    ----------
+    client : httpx.Client
+        To its gateway.
+    data_dir : Path
+        Its data.
+    token : dict of str to str
+        Header that writing needs.
+    server : RedisServer
+        Its Redis.
+    orders : Orders
+        To its processes.
+    """
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        data_dir: Path,
+        token: dict[str, str],
+        server: RedisServer,
+        orders: Orders,
+    ) -> None:
+        self.client = client
+        self.data_dir = data_dir
+        self.token = token
+        self.server = server
+        self.orders = orders
+        self.redis = connect(server.url)
+
+    def suggest(self, user_id: int) -> httpx.Response:
+        """Ask for suggestions."""
+        return self.client.get(suggestions(user_id))
+
+    def train(self, body: dict[str, Any] = QUICK_TRAINING) -> str:
+        """Return the address of a training that was accepted."""
+        accepted = self.client.post("/api/v1/models", json=body, headers=self.token)
+        assert accepted.status_code == 202, accepted.text
+        return accepted.headers["Location"]
+
+    def wait_until_finished(self, job: str, seconds: float = 60) -> dict[str, Any]:
+        """Return a job when it has ended, and well."""
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.client.get(job).json()
+            assert found["state"] != "failed", found
+            return found if found["state"] == "finished" else None
+
+        return wait_for(ended, "the training is finished", seconds)
+
+    def workers(self) -> dict[str, int]:
+        """Return how many live workers serve which version."""
+        models: list[dict[str, Any]] = self.client.get("/api/v1/models").json()["models"]
+        return {model["version"]: model["workers"] for model in models if model["workers"]}
+
+    def serving(self) -> set[int]:
+        """Return the processes that say that they serve."""
+        heartbeats = [self.redis.get(key) for key in self.redis.keys(keys.worker("*"))]
+        found = [Heartbeat.model_validate_json(heartbeat) for heartbeat in heartbeats if heartbeat]
+        return {beat.pid for beat in found if beat.queue is QueueName.SERVE and beat.model_version}
+
+    def claims(self) -> set[bytes]:
+        """Return the claims that are held."""
+        return set(self.redis.keys("movierec:claim:*"))
+
+    def computed(self) -> int:
+        """Return how many rankings were ever computed."""
+        return int(self.redis.hget(keys.COUNTERS, keys.Counter.COMPUTED) or 0)
+
+
+class RunningUp(Running):
+    """``movierec up``, and one more gateway that nothing happens to.
+
+    Parameters
+    ----------
+    up : Up
+        All processes but Redis.
+    witness : Gateway
+        The other gateway.
+    server, orders
+        See :class:`Running`.
+    """
+
+    def __init__(self, up: Up, witness: Gateway, server: RedisServer, orders: Orders) -> None:
+        super().__init__(up.client, up.data_dir, up.token(), server, orders)
+        self.up = up
+        self.witness = witness
+
+    def undisturbed(self, user_id: int) -> bytes:
+        """Return what a gateway and workers answer that nothing happens to, computed anew."""
+        self.redis.delete(keys.ranking(Kind.SUGGESTED, user_id)[0])
+        answer = self.witness.client.get(suggestions(user_id))
+        assert (answer.status_code, answer.headers["X-Cache"]) == (200, "miss")
+        return answer.content
+
+    def wait_for_workers(self, number: int) -> None:
+        """Return when so many workers serve; the heartbeat of a dead one is believed for two seconds more."""
+        wait_for(
+            lambda: len(pids := set(self.up.pids("--queue serve"))) == number and pids == self.serving(),
+            f"{number} workers serve",
+            30,
+        )
+        for client in (self.client, self.witness.client):
+            wait_for(lambda client=client: ready(client, number), f"{number} workers serve", 30)
+
+
+@contextmanager
+def run_up(prepared: Path, directory: Path, *options: str, **environment: str) -> Iterator[RunningUp]:
+    """Run ``movierec up`` on a copy of prepared data, and stop it at the end."""
+    shutil.copytree(prepared, directory / "data")
+    with ExitStack() as stack:
+        server = RedisServer(directory / "redis")
+        server.start()
+        stack.callback(server.stop)
+        orders = Orders(directory / "orders")
+        environment = {"QUEUE_URL": server.url, **environment}
+        up = stack.enter_context(Up(directory, *options, **orders.environment, **environment))
+        up.wait_until_up()
+        environment["DATA_DIR"] = str(up.data_dir)
+        witness = stack.enter_context(Gateway(log=directory / "witness.log", **environment))
+        running = RunningUp(up, witness, server, orders)
+        stack.callback(running.redis.close)
+        yield running
+
+
+class RunningPieces(Running):
+    """A gateway, one serving worker and a trainer, without ``up``: the test starts again what died.
+
+    Parameters
+    ----------
+    directory : Path
+        Of logs.
+    gateway : Gateway
+        Its gateway.
+    environment : dict of str to str
+        Of its processes.
+    server, orders
+        See :class:`Running`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        gateway: Gateway,
+        environment: dict[str, str],
+        server: RedisServer,
+        orders: Orders,
+    ) -> None:
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        super().__init__(gateway.client, Path(environment["DATA_DIR"]), token, server, orders)
+        self.gateway = gateway
+        self._directory = directory
+        self._environment = environment
+        self.worker = self._start("worker-1", "serve")
+        self.trainer = self._start("trainer", "train")
+
+    def start_trainer(self) -> None:
+        """Start the next trainer."""
+        assert self.trainer.process.wait(10) != 0
+        self.trainer = self._start("trainer", "train")
+
+    def _start(self, name: str, queue: str) -> Command:
+        heartbeats = str(self._directory / f"{name}.alive")
+        log = self._directory / f"{name}.log"
+        return Command("worker", "--queue", queue, log=log, HEARTBEAT_FILE=heartbeats, **self._environment)
+
+    def stop(self) -> None:
+        """Stop the workers."""
+        self.worker.stop()
+        self.trainer.stop()
+        self.redis.close()
+
+
+@contextmanager
+def run_pieces(prepared: Path, directory: Path, **environment: str) -> Iterator[RunningPieces]:
+    """Run the pieces on a copy of prepared data, and stop them at the end."""
+    data_dir = Path(shutil.copytree(prepared, directory / "data", dirs_exist_ok=True))
+    with ExitStack() as stack:
+        server = RedisServer(directory / "redis")
+        server.start()
+        stack.callback(server.stop)
+        orders = Orders(directory / "orders")
+        environment = {
+            "DATA_DIR": str(data_dir),
+            "QUEUE_URL": server.url,
+            "ADMIN_TOKEN": TOKEN,
+            **orders.environment,
+            **environment,
+        }
+        gateway = stack.enter_context(Gateway(log=directory / "gateway.log", **environment))
+        running = RunningPieces(directory, gateway, environment, server, orders)
+        stack.callback(running.stop)
+        gateway.wait_until_ready(1)
+        wait_for(lambda: len(waiting(running.redis)) == 2, "worker and trainer wait for jobs")
+        yield running
+
+
+def suggestions(user_id: int) -> str:
+    """Return the address of a user's suggestions."""
+    return f"/api/v1/users/{user_id}/suggested_movies"
+
+
+def ready(client: httpx.Client, workers: int) -> bool:
+    """Tell whether so many workers serve."""
+    answer = client.get("/readyz")
+    return answer.status_code == 200 and answer.json()["checks"]["workers"]["detail"].startswith(
+        f"{workers} serving"
+    )
+
+
+class Watch:
+    """Asks one user after the other, and notes whatever is no right answer."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._user = 0
+        self._asked = 0.0
+        self.wrong: list[str] = []
+
+    def ask(self) -> None:
+        """Ask for the next user, ten times a second at most."""
+        if time.monotonic() - self._asked < 0.1:
+            return
+        self._asked = time.monotonic()
+        self._user = self._user % 100 + 1
+        answer = self._running.suggest(self._user)
+        if answer.status_code != 200 or not answer.json()["suggested_movies"]:
+            self.wrong.append(f"{answer.status_code} {answer.text[:200]}")
+
+
+def pass_time(running: Running, pid: int, done: Callable[[], bool], *, workers: int, ahead: int = 0) -> int:
+    """Let time pass for a worker until something is done; return how much it was.
+
+    It passes also for the lock that lets one worker at a time look for what the dead have left.
+
+    Parameters
+    ----------
+    running : Running
+        The service.
+    pid : int
+        The worker.
+    done : callable
+        Whether it is done.
+    workers : int
+        How many there are that live.
+    ahead : int
+        Seconds that it is ahead from the start.
+    """
+    with running.orders.later(pid) as later:
+        for seconds in range(ahead, ahead + _MOST_SECONDS, _LOOK_SECONDS):
+            later(seconds)
+            for lock in running.redis.keys("rq:clean_registries:*"):
+                left = running.redis.pttl(lock) - 1000 * _LOOK_SECONDS
+                running.redis.pexpire(lock, max(left, 1))
+            wake(running.redis)
+            wait_for(lambda: done() or len(waiting(running.redis)) >= workers, "all have looked around")
+            if done():
+                return seconds
+    raise AssertionError(f"not done {_MOST_SECONDS} s later, as the worker's clock has it")
+
+
+@contextmanager
+def frozen(pids: Sequence[int], client: redis.Redis) -> Iterator[None]:
+    """Stop workers for a while, so that what is queued stays in its queue."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        # Redis would still hand one job to each that waits for one.
+        for number in waiting(client):
+            client.client_kill_filter(_id=number)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def waiting(client: redis.Redis) -> list[int]:
+    """Return the connections of workers that wait for a job."""
+    return [int(connection["id"]) for connection in client.client_list() if "b" in connection["flags"]]
+
+
+def wake(client: redis.Redis) -> None:
+    """Let workers that wait for a job look around, as they do by themselves every 15 seconds."""
+    for number in waiting(client):
+        client.client_unblock(number)
+
+
+def flushed(client: redis.Redis) -> bool:
+    """Tell whether all that Redis has accepted is in its file."""
+    state = client.info("persistence")
+    return state["aof_buffer_length"] == 0 and state["aof_pending_bio_fsync"] == 0
+
+
+def answers(client: redis.Redis) -> bool:
+    """Tell whether Redis answers."""
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def timed(client: httpx.Client, path: str) -> tuple[float, httpx.Response]:
+    """Return how long a request took, and its answer."""
+    started = time.monotonic()
+    answer = client.get(path)
+    return time.monotonic() - started, answer

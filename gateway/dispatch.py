@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 import redis.asyncio
@@ -24,7 +24,7 @@ from gateway.flights import Batch, Batches, Flight
 from gateway.problems import ComputationFailed, Problem, QueueUnreachable, UnknownUser
 from gateway.ranking_cache import CachedRanking, Question, RankingCache
 from shared import keys
-from shared.broker import enqueue_rankings
+from shared.broker import ranking_commands
 from shared.contract import BATCH_LIMIT, RULES, Kind, News, RankingEvent
 from shared.ranking import Ranking
 
@@ -41,16 +41,23 @@ _SILENCE_SECONDS = 1.0
 """Pause after which the connection for news is asked whether it lives; after twice that it is renewed."""
 
 _CLAIM = """
-local holders = {}
+local holders, held = {}, false
 for i, key in ipairs(KEYS) do
-  if not redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
-    holders[i] = redis.call('GET', key)
-  else
+  if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
     holders[i] = false
+  else
+    holders[i], held = redis.call('GET', key), true
   end
+end
+local at = 3
+while not held and at < #ARGV do
+  local last = at + tonumber(ARGV[at])
+  redis.call(unpack(ARGV, at + 1, last))
+  at = last + 1
 end
 return holders
 """
+"""Claims all questions of a batch, and queues their job if nobody else has any of them: one round trip."""
 
 _GIVEN_UP = b"given-up"
 """In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
@@ -100,7 +107,7 @@ class Dispatcher:
     queue : redis.asyncio.Redis
         Of the claims and the news.
     jobs : redis.Redis
-        The same Redis for RQ, which is not asynchronous; used in a thread.
+        The same Redis for RQ, which only puts commands together; nothing is sent through it.
     fleet : Fleet
         Who is there to work.
     user_exists : callable
@@ -181,8 +188,11 @@ class Dispatcher:
         if cached.ranking is not None and self._is_fresh(cached, revision):
             return Found(cached.ranking, cached=True, fresh=True)
         await self._require_entity(question)
-        flight = self._flights.get(question) or self._take_off(question, revision)
+        flight = self._flights.get(question) or self._take_off(question, revision, cached.changes)
         if not wait:
+            await flight.queued.wait()  # so that the job that is named exists
+            if flight.future.done() and (problem := flight.future.exception()) is not None:
+                raise problem
             raise StillWorkingError(flight.job_id)
         try:
             async with asyncio.timeout(self._wait_budget):
@@ -198,10 +208,10 @@ class Dispatcher:
         if question.kind is Kind.SUGGESTED and not await self._user_exists(question.entity_id):
             raise UnknownUser(question.entity_id)
 
-    def _take_off(self, question: Question, revision: int) -> Flight:
+    def _take_off(self, question: Question, revision: int, changes: int) -> Flight:
         self._fleet.require_capacity()
         self._admission.admit(len(self._flights), self._fleet.able_workers)
-        flight = self._batches.add(question, revision)
+        flight = self._batches.add(question, revision, changes)
         # An error that nobody waited for is not worth a warning at shutdown.
         flight.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._flights[question] = flight
@@ -211,7 +221,8 @@ class Dispatcher:
         """Queue a batch, all but what another gateway has under way."""
         try:
             mine = []
-            for flight, holder in zip(batch.flights, await self._claim_all(batch), strict=True):
+            holders = await self._claim_and_queue(batch)
+            for flight, holder in zip(batch.flights, holders, strict=True):
                 if holder is None:
                     mine.append(flight)
                 elif holder == _GIVEN_UP:
@@ -220,26 +231,42 @@ class Dispatcher:
                 else:
                     self._batches.landed(flight.job_id)
                     flight.job_id = holder.decode()
-            if mine:
+            if mine and len(mine) < len(batch.flights):
                 await self._enqueue(batch.kind, mine, batch.job_id)
+            for flight in batch.flights:
+                flight.queued.set()
         except (RedisError, OSError) as error:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))
             for flight in batch.flights:
                 self._land(flight, QueueUnreachable("Redis does not answer; try again soon."))
 
-    async def _claim_all(self, batch: Batch) -> list[bytes | None]:
-        """Return who holds the claim of each flight, None for us."""
+    async def _claim_and_queue(self, batch: Batch) -> list[bytes | None]:
+        """Return who holds the claim of each flight, None for us; if all are ours, they are queued."""
+        commands = self._commands(batch.kind, batch.flights, batch.job_id)
         holders: list[bytes | None] = await self._claim(
             keys=[keys.claim(batch.kind, flight.question.entity_id) for flight in batch.flights],
-            args=[batch.job_id, round(keys.CLAIM_TTL.total_seconds() * 1000)],
+            args=[
+                batch.job_id,
+                round(keys.CLAIM_TTL.total_seconds() * 1000),
+                *(word for words in commands for word in (len(words), *words)),
+            ],
         )
         return holders
 
-    async def _enqueue(self, kind: Kind, flights: Iterable[Flight], job_id: str) -> None:
-        ids = [flight.question.entity_id for flight in flights]
-        deadline = self._fleet.clock.now() + 2 * self._wait_budget
-        await asyncio.to_thread(
-            enqueue_rankings, self._jobs, RULES[kind].job, ids, job_id=job_id, deadline=deadline
+    async def _enqueue(self, kind: Kind, flights: list[Flight], job_id: str) -> None:
+        async with self._queue.pipeline(transaction=True) as pipeline:
+            for words in self._commands(kind, flights, job_id):
+                pipeline.execute_command(*words)
+            await pipeline.execute()
+
+    def _commands(self, kind: Kind, flights: list[Flight], job_id: str) -> list[tuple[Any, ...]]:
+        return ranking_commands(
+            self._jobs,
+            RULES[kind].job,
+            [flight.question.entity_id for flight in flights],
+            job_id=job_id,
+            deadline=self._fleet.clock.now() + 2 * self._wait_budget,
+            changes=[flight.changes for flight in flights],
         )
 
     async def _listen(self, listening: asyncio.Event) -> None:
@@ -299,6 +326,7 @@ class Dispatcher:
                     continue
                 if cached.ranking.changes != cached.changes:
                     if just_written:  # ratings changed while it was computed
+                        flight.changes = cached.changes
                         outdated.setdefault(question.kind, []).append(flight)
                 elif just_written or self._is_fresh(cached, flight.revision):
                     self._land(flight, cached.ranking)
@@ -316,6 +344,7 @@ class Dispatcher:
 
     def _land(self, flight: Flight, outcome: Ranking | Problem) -> None:
         """Give all who wait for a flight the answer."""
+        flight.queued.set()
         if self._flights.get(flight.question) is flight:
             del self._flights[flight.question]
         if isinstance(outcome, Ranking):

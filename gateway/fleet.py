@@ -136,8 +136,13 @@ class Fleet:
             self.reachable = False
             return
         self.reachable = True
-        answering = [*self.serving, *self.warming] if self.able_workers else []
-        versions = frozenset(worker.model_version for worker in answering if worker.model_version)
+        versions = frozenset(worker.model_version for worker in self.serving if worker.model_version)
+        if versions:
+            # What is warmed may be a little ahead of what is served; what is behind is not asked for.
+            newest = max(versions)
+            versions |= {
+                w.model_version for w in self.warming if w.model_version and w.model_version > newest
+            }
         if versions and versions != self.versions:
             self.versions = versions
             self._on_change()

@@ -27,6 +27,8 @@ class Flight:
         What is to be ranked.
     revision : int
         Data revision that the answer should have.
+    changes : int
+        Count of changes of the user's ratings that it should have.
     job_id : str
         Job that computes it.
     future : asyncio.Future of Ranking
@@ -37,15 +39,19 @@ class Flight:
         Monotonic time at which its last job was queued.
     tries : int
         Jobs that were queued for it.
+    queued : asyncio.Event
+        Set when its job can be looked at.
     """
 
     question: Question
     revision: int
+    changes: int
     job_id: str
     future: asyncio.Future[Ranking]
     started: float = field(default_factory=time.monotonic)
     sent: float = field(default_factory=time.monotonic)
     tries: int = 1
+    queued: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(eq=False)
@@ -78,7 +84,7 @@ class Batches:
         self._gathering: dict[Kind, Batch] = {}
         self._unanswered: dict[str, int] = {}  # job -> its flights
 
-    def add(self, question: Question, revision: int) -> Flight:
+    def add(self, question: Question, revision: int, changes: int) -> Flight:
         """Let a question join the next job of its kind."""
         loop = asyncio.get_running_loop()
         batch = self._gathering.get(question.kind)
@@ -88,7 +94,7 @@ class Batches:
                 loop.call_soon(self._leave, batch)  # with whatever comes at this very moment
             else:
                 loop.call_later(LONGEST_GATHERING_SECONDS, self._leave, batch)
-        flight = Flight(question, revision, batch.job_id, loop.create_future())
+        flight = Flight(question, revision, changes, batch.job_id, loop.create_future())
         batch.flights.append(flight)
         if len(batch.flights) >= BATCH_LIMIT:
             self._leave(batch)

@@ -137,6 +137,39 @@ def fetch_job(job_id: str, connection: redis.Redis) -> MovierecJob | None:
     return job if isinstance(job, MovierecJob) else None
 
 
+def ranking_commands(
+    connection: redis.Redis,
+    function: str,
+    ids: Iterable[int],
+    *,
+    job_id: str,
+    deadline: float,
+    changes: Sequence[int] | None = None,
+    queue: QueueName = QueueName.SERVE,
+) -> list[tuple[Any, ...]]:
+    """Return the commands that queue a job for rankings, for a caller who sends them with others.
+
+    Parameters
+    ----------
+    changes : sequence of int, optional
+        How often the ratings of each user had changed when it was last looked; none by default.
+    connection, function, ids, job_id, deadline, queue
+        As of :func:`enqueue_rankings`. Nothing is sent.
+    """
+    with connection.pipeline(transaction=False) as pipeline:
+        open_queue(queue, connection).enqueue(
+            function,
+            kwargs={"ids": list(ids), "deadline": deadline, "changes": changes and list(changes)},
+            job_id=job_id,
+            description=function,
+            job_timeout=SERVE_TIMEOUT_SECONDS,
+            result_ttl=SERVE_RESULT_TTL_SECONDS,
+            failure_ttl=FAILURE_TTL_SECONDS,
+            pipeline=pipeline,
+        )
+        return [words for words, _ in pipeline.command_stack]
+
+
 def enqueue_rankings(
     connection: redis.Redis,
     function: str,
@@ -144,6 +177,7 @@ def enqueue_rankings(
     *,
     job_id: str,
     deadline: float,
+    changes: Sequence[int] | None = None,
     queue: QueueName = QueueName.SERVE,
 ) -> None:
     """Ask the workers for rankings, in one round trip.
@@ -159,21 +193,17 @@ def enqueue_rankings(
     job_id : str
         Chosen by the caller, who can tell others before the job is queued.
     deadline : float
-        Unix time after which nobody waits for the answer.
+        Redis' time after which nobody waits for the answer.
+    changes : sequence of int, optional
+        As of :func:`ranking_commands`.
     queue : QueueName
         ``SERVE`` or ``WARM``.
     """
-    with connection.pipeline(transaction=False) as pipeline:
-        open_queue(queue, connection).enqueue(
-            function,
-            kwargs={"ids": list(ids), "deadline": deadline},
-            job_id=job_id,
-            description=function,
-            job_timeout=SERVE_TIMEOUT_SECONDS,
-            result_ttl=SERVE_RESULT_TTL_SECONDS,
-            failure_ttl=FAILURE_TTL_SECONDS,
-            pipeline=pipeline,
-        )
+    with connection.pipeline(transaction=True) as pipeline:
+        for words in ranking_commands(
+            connection, function, ids, job_id=job_id, deadline=deadline, changes=changes, queue=queue
+        ):
+            pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
         pipeline.execute()
 
 

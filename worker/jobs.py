@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 import structlog
+from redis.client import Pipeline
 from rq import get_current_job
 from rq.timeouts import JobTimeoutException
 
@@ -24,6 +25,7 @@ from shared.contract import Kind, News, QueueName, RankingEvent
 from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
+from shared.ranking import Ranking
 from shared.settings import WorkerSettings, load
 from worker.serving import Serving
 
@@ -84,24 +86,27 @@ def configure(context: ServingContext) -> None:
     _context = context
 
 
-def suggest(ids: list[int], deadline: float) -> dict[str, int]:
+def suggest(ids: list[int], deadline: float, changes: list[int] | None = None) -> dict[str, int]:
     """Rank the movies that users have not rated; see :func:`_answer` and :func:`_answer_ahead`."""
-    return _run(Kind.SUGGESTED, ids, deadline)
+    return _run(Kind.SUGGESTED, ids, deadline, changes)
 
 
-def find_similar(ids: list[int], deadline: float) -> dict[str, int]:
+def find_similar(ids: list[int], deadline: float, changes: list[int] | None = None) -> dict[str, int]:
     """Rank the movies most similar to others; see :func:`_answer` and :func:`_answer_ahead`."""
-    return _run(Kind.SIMILAR, ids, deadline)
+    return _run(Kind.SIMILAR, ids, deadline, changes)
 
 
-def _run(kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
+def _run(kind: Kind, ids: list[int], deadline: float, changes: list[int] | None) -> dict[str, int]:
     if _context is None:
         raise RuntimeError("this process does not serve: worker.jobs.configure was not called")
-    answer = _answer if _context.listens_to is QueueName.SERVE else _answer_ahead
-    return answer(_context, kind, ids, deadline)
+    if _context.listens_to is not QueueName.SERVE:
+        return _answer_ahead(_context, kind, ids, deadline)
+    return _answer(_context, kind, ids, deadline, changes or [0] * len(ids))
 
 
-def _answer(context: ServingContext, kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
+def _answer(
+    context: ServingContext, kind: Kind, ids: list[int], deadline: float, changes: list[int]
+) -> dict[str, int]:
     """Compute rankings, write them to the cache and tell every gateway.
 
     Parameters
@@ -113,6 +118,9 @@ def _answer(context: ServingContext, kind: Kind, ids: list[int], deadline: float
         Users or movies.
     deadline : float
         Redis' time after which nobody waits, so that nothing is computed.
+    changes : list of int
+        How often the ratings of each user had changed when the gateway asked. It read that before the
+        ratings are read here, so that a change meanwhile shows.
 
     Returns
     -------
@@ -126,13 +134,21 @@ def _answer(context: ServingContext, kind: Kind, ids: list[int], deadline: float
             pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
             pipeline.execute()
         return {"computed": 0, "expired": len(ids)}
+    rankings: list[Ranking] = []
     event, counter = RankingEvent.FAILED, keys.Counter.FAILED
     try:
-        compute_rankings(context.serving, context.cache, kind, ids)
+        rankings = [
+            replace(ranking, changes=count)
+            for ranking, count in zip(context.serving.rank(kind, ids), changes, strict=True)
+        ]
+        if context.cache is not context.queue:
+            write_rankings(context.cache, kind, ids, rankings)
         event, counter = RankingEvent.WRITTEN, keys.Counter.COMPUTED
     finally:
         # Only now, so that whoever hears of it finds it; in one step, so that a claim means news to come.
         with context.queue.pipeline(transaction=True) as pipeline:
+            if rankings and context.cache is context.queue:
+                write_rankings(pipeline, kind, ids, rankings)
             pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
             pipeline.delete(*claims)
             pipeline.hincrby(keys.COUNTERS, counter, len(ids))
@@ -203,14 +219,25 @@ def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequ
     ids : sequence of int
         Users or movies.
     """
-    places = [keys.ranking(kind, entity_id) for entity_id in ids]
+    owners = [keys.ranking(kind, entity_id)[0] for entity_id in ids]
     # Before the ratings are read, so that a change meanwhile shows.
-    counts = cache.register_script(_READ_CHANGES)([key for key, _ in places], [keys.CHANGES_FIELD])
-    rankings = serving.rank(kind, ids)
+    counts = cache.register_script(_READ_CHANGES)(owners, [keys.CHANGES_FIELD])
+    rankings = [
+        replace(ranking, changes=int(count or 0))
+        for ranking, count in zip(serving.rank(kind, ids), counts, strict=True)
+    ]
+    write_rankings(cache, kind, ids, rankings)
+
+
+def write_rankings(
+    cache: redis.Redis | Pipeline, kind: Kind, ids: Sequence[int], rankings: Sequence[Ranking]
+) -> None:
+    """Write rankings to the cache, with one command."""
     arguments: list[str | bytes | int] = [int(keys.ANSWER_TTL.total_seconds())]
-    for (_, name), ranking, count in zip(places, rankings, counts, strict=True):
-        arguments += [name, replace(ranking, changes=int(count or 0)).to_bytes()]
-    cache.register_script(_WRITE)([key for key, _ in places], arguments)
+    for entity_id, ranking in zip(ids, rankings, strict=True):
+        arguments += [keys.ranking(kind, entity_id)[1], ranking.to_bytes()]
+    owners = [keys.ranking(kind, entity_id)[0] for entity_id in ids]
+    cache.eval(_WRITE, len(owners), *owners, *arguments)
 
 
 def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
         jobs.configure(
             jobs.ServingContext(
                 serving=serving,
-                cache=connect(settings.cache),
+                # The same object where they are the same Redis, so that both are told in one step.
+                cache=queue_connection if settings.cache == settings.queue else connect(settings.cache),
                 queue=queue_connection,
                 listens_to=queue,
                 clock=clock,

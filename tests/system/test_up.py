@@ -157,7 +157,9 @@ def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
     wait_for(
         lambda: "Redis ended" in up.output and up.client.get("/readyz").status_code == 200, "all is back"
     )
-    assert up.client.get("/api/v1/users/9/suggested_movies").status_code == 200
+    wait_for(
+        lambda: up.client.get("/api/v1/users/9/suggested_movies").status_code == 200, "questions are answered"
+    )
     os.kill(trainer, signal.SIGCONT)
     wait_for(lambda: up.client.get(job).json()["state"] == "finished", "the training is done", 60)
 

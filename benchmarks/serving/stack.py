@@ -188,6 +188,33 @@ class Stack:
         )
         return time.perf_counter() - started
 
+    def lone_ranking(self, user_id: int) -> float:
+        """Have one ranking computed without a gateway; return the seconds until it is here.
+
+        Raises
+        ------
+        ServiceError
+            If no worker does it.
+        """
+        with self.queue.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
+            news.subscribe(keys.ANSWERS_CHANNEL)
+            news.get_message(timeout=1)  # the subscription itself
+            started = time.perf_counter()
+            enqueue_rankings(
+                self.queue,
+                RULES[Kind.SUGGESTED].job,
+                [user_id],
+                job_id=uuid.uuid4().hex,
+                deadline=time.time() + _COMPUTE_SECONDS,
+            )
+            if news.get_message(timeout=_START_SECONDS) is None:
+                raise ServiceError(f"No worker ranked anything for user {user_id}.")
+            ranking = self.cache.hget(*keys.ranking(Kind.SUGGESTED, user_id))
+            seconds = time.perf_counter() - started
+        if ranking is None:
+            raise ServiceError(f"There is no ranking for user {user_id}.")
+        return seconds
+
     def count(self, counter: keys.Counter) -> int:
         """Return one of the workers' totals."""
         return int(self.queue.hget(keys.COUNTERS, counter.value) or 0)

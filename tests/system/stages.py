@@ -66,7 +66,7 @@ SERVING = {
     "written to the cache": Stage("serve", "before", ("PUBLISH", keys.ANSWERS_CHANNEL)),
     "published": Stage("serve", "after", ("PUBLISH", keys.ANSWERS_CHANNEL)),
 }
-"""The stages of a question, in a serving worker."""
+"""The stages of a question, in a serving worker; two are one where cache and queue are the same Redis."""
 
 TRAINING = {
     "training": Stage("train", "after", ("HSET", "rq:job:", '"phase": "training')),
@@ -78,7 +78,6 @@ TRAINING = {
 TRAINER_DEQUEUED = Stage("train", "after", ("LMOVE", "rq:queue:train"))
 TRAINER_REGISTERED = Stage("train", "after", ("ZADD", "rq:wip:train"), where="parent")
 TRAINER_LOOKS_AROUND = Stage("train", "after", ("\r\nSET\r\n", "rq:clean_registries:train"))
-GATEWAY_CLAIMED = Stage("gateway", "before", ("PUSH", "rq:queue:serve"))
 ANSWERS_13 = Stage("serve", "before", ("movierec:user:13\r\n",))
 
 

@@ -13,7 +13,6 @@ from shared import keys
 from shared.contract import Kind
 from tests.processes import wait_for
 from tests.system.stages import (
-    GATEWAY_CLAIMED,
     LONG_TRAINING,
     WAIT_BUDGET_SECONDS,
     RunningUp,
@@ -73,22 +72,6 @@ def test_a_gateway_killed_with_questions_under_way(running: RunningUp) -> None:
     assert not running.redis.exists("rq:queue:serve")
     assert running.suggest(21).content == answer.content
     assert running.suggest(22).content == running.undisturbed(22)
-
-
-def test_a_gateway_killed_between_claim_and_queue(running: RunningUp) -> None:
-    """Lost is its connection. Whoever meets its claim asks for it after a second; unmet claims expire."""
-    (gateway,) = running.up.pids("gateway")
-    with running.orders.die(GATEWAY_CLAIMED) as death:
-        assert isinstance(ask(running, 23), httpx.TransportError)
-        assert death.wait()["pid"] == gateway
-    claim = keys.claim(Kind.SUGGESTED, 23)
-    assert 0 < running.redis.pttl(claim) <= keys.CLAIM_TTL.total_seconds() * 1000
-    seconds, answer = timed(running.witness.client, suggestions(23))
-    assert answer.status_code == 200
-    assert seconds < WAIT_BUDGET_SECONDS
-    assert not running.redis.exists(claim)
-    wait_for_gateway(running, gateway)
-    assert running.suggest(23).content == answer.content
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class CountingConnection(Connection):
 def test_a_job_costs_four_round_trips_and_a_heartbeat_now_and_then(
     redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "suggest", lambda ids, deadline: {"computed": 0, "expired": 0})
+    monkeypatch.setattr(jobs, "suggest", lambda ids, deadline, changes: {"computed": 0, "expired": 0})
     pool = redis.ConnectionPool.from_url(redis_url, connection_class=CountingConnection)
     counting = redis.Redis(connection_pool=pool)
 
@@ -100,7 +100,7 @@ def test_rq_sees_of_a_job_what_it_always_sees(
     redis_client: redis.Redis, context: jobs.ServingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    compute = jobs.compute_rankings
+    write = jobs.write_rankings
     queue = open_queue(QueueName.SERVE, redis_client)
 
     def look(*arguments: object) -> None:
@@ -108,9 +108,9 @@ def test_rq_sees_of_a_job_what_it_always_sees(
         seen.extend([shown.get_state(), shown.get_current_job_id(), queue.started_job_registry.get_job_ids()])
         seen.append(queue.intermediate_queue.get_job_ids())
         seen.append(status(redis_client, job_id))
-        compute(*arguments)  # type: ignore[arg-type]
+        write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(jobs, "compute_rankings", look)
+    monkeypatch.setattr(jobs, "write_rankings", look)
     job_id = ask(redis_client)
     worker = serve_worker(redis_client)
     run(worker)
@@ -377,7 +377,7 @@ def test_without_redis_a_worker_ends_and_leaves_no_thread_behind(
     with connect(server.url) as client:
         worker = serve_worker(client)
 
-        def end(ids: list[int], deadline: float) -> None:
+        def end(ids: list[int], deadline: float, changes: None) -> None:
             worker.stop.request()
             server.stop()
 

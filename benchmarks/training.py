@@ -292,15 +292,13 @@ def _test(directory: Path) -> dict[str, float]:
 def _users(data: TrainingData, users: list[int]) -> RatingsBatch:
     """Return the batch of some users, as a worker would read it."""
     users = [user % len(data.user_ids) for user in users]
-    spans = [np.searchsorted(data.users, [user, user + 1]).tolist() for user in users]
-    rows = [
-        (int(data.user_ids[user]), int(movie_id), float(rating), 0)
-        for user, (start, stop) in zip(users, spans, strict=True)
-        for movie_id, rating in zip(
-            data.catalogue.movie_ids[data.movies[start:stop]], data.ratings[start:stop], strict=True
-        )
-    ]
-    return ratings_batch([int(data.user_ids[user]) for user in users], rows)
+    of_them = np.isin(data.users, users)
+    return ratings_batch(
+        data.user_ids[users].tolist(),
+        data.user_ids[data.users[of_them]],
+        data.catalogue.movie_ids[data.movies[of_them]],
+        data.ratings[of_them],
+    )
 
 
 def _median_milliseconds(model: Model, batches: list[RatingsBatch]) -> float:

@@ -21,6 +21,7 @@ from shared.contract import QueueName
 from shared.database.engine import open_database
 from shared.settings import WorkerSettings
 from worker import jobs
+from worker.memory import keep_freed_memory
 from worker.rq_workers import Pace, ServeWorker, Stop, TrainWorker
 from worker.serving import Serving
 
@@ -53,6 +54,7 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
     serving: Serving | None = None
     if queue is not QueueName.TRAIN:
         threadpool_limits(settings.compute_threads)
+        keep_freed_memory()
         serving = Serving(ArtifactStore(settings.models), engine)
         jobs.configure(
             jobs.ServingContext(

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import cast
 
 import numpy as np
 import structlog
@@ -12,6 +14,7 @@ from sqlalchemy import Engine
 from shared.artifacts import ArtifactStore, Manifest
 from shared.contract import RULES, Kind
 from shared.database import queries
+from shared.database.profiles import ratings_of
 from shared.errors import ArtifactError
 from shared.ranking import Ranking
 from worker.models.base import Float, Model, RatingsBatch, ratings_batch
@@ -19,6 +22,8 @@ from worker.models.registry import model_class
 from worker.similarity import GenreSimilarity
 
 log = structlog.get_logger(__name__)
+
+_NOTHING: tuple[NDArray[np.intp], Float] = (np.empty(0, dtype=np.intp), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -125,43 +130,58 @@ class Serving:
         loaded = self._loaded
         if loaded is None:
             raise ArtifactError("There is no model yet; train one: movierec train.")
+        if not ids:
+            return []
         return self._suggest(loaded, ids) if kind is Kind.SUGGESTED else self._find_similar(loaded, ids)
 
     def _suggest(self, loaded: LoadedModel, user_ids: Sequence[int]) -> list[Ranking]:
         revision, batch = self._read_ratings(user_ids)
-        rule = RULES[Kind.SUGGESTED]
-        model = loaded.model
-        return [
-            self._ranking(loaded, revision, rule.decimals, columns, model.clip(scores))
-            for columns, scores in model.best(batch, rule.limit)
-        ]
+        best = loaded.model.best(batch, RULES[Kind.SUGGESTED].limit)
+        return self._rankings(
+            loaded,
+            revision,
+            Kind.SUGGESTED,
+            [columns for columns, _ in best],
+            loaded.model.clip(_joined([scores for _, scores in best])),
+        )
 
     def _find_similar(self, loaded: LoadedModel, movie_ids: Sequence[int]) -> list[Ranking]:
         revision = self.data_revision()
-        rule = RULES[Kind.SIMILAR]
-        rankings = []
+        nearest: list[NDArray[np.intp]] = []
+        cosines: list[Float] = []
         for column in loaded.model.columns(np.asarray(movie_ids, dtype=np.int32)):
-            best, cosines = np.empty(0, dtype=np.intp), np.empty(0)
-            if column >= 0:  # a movie that was imported after the training has no neighbours yet
-                best, cosines = loaded.similarity.nearest(int(column))
-            rankings.append(self._ranking(loaded, revision, rule.decimals, best, cosines))
-        return rankings
+            # A movie that was imported after the training has no neighbours yet.
+            found = loaded.similarity.nearest(int(column)) if column >= 0 else _NOTHING
+            nearest.append(found[0])
+            cosines.append(found[1])
+        return self._rankings(loaded, revision, Kind.SIMILAR, nearest, _joined(cosines))
 
     @staticmethod
-    def _ranking(
+    def _rankings(
         loaded: LoadedModel,
         revision: int,
-        decimals: int,
-        columns: NDArray[np.intp],
+        kind: Kind,
+        columns: list[NDArray[np.intp]],
         scores: Float,
-    ) -> Ranking:
-        movie_ids = loaded.model.movie_ids[columns].tolist()
+    ) -> list[Ranking]:
+        """Make a ranking of each array of columns; their scores are one behind the other."""
+        decimals = RULES[kind].decimals
+        # All at once: for one ranking NumPy takes longer to begin than to compute.
+        movie_ids = loaded.model.movie_ids[np.concatenate(columns)].tolist()
         shown = np.rint(scores * 10**decimals).astype(np.int64).tolist()
-        return Ranking(loaded.manifest.version, revision, decimals, movie_ids, shown)
+        ends = list(accumulate(len(own) for own in columns))
+        return [
+            Ranking(loaded.manifest.version, revision, decimals, movie_ids[start:end], shown[start:end])
+            for start, end in pairwise([0, *ends])
+        ]
 
     def _read_ratings(self, user_ids: Sequence[int]) -> tuple[int, RatingsBatch]:
         """Read the ratings of a batch of users in one query."""
         with self._engine.connect() as connection:
             revision = queries.data_revision(connection)
-            rows = queries.ratings_of(connection, set(user_ids))
-        return revision, ratings_batch(user_ids, rows)
+            ratings = ratings_of(connection, set(user_ids))
+        return revision, ratings_batch(user_ids, *ratings)
+
+
+def _joined(arrays: Sequence[Float]) -> Float:
+    return cast(Float, np.concatenate(arrays))

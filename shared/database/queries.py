@@ -1,9 +1,9 @@
 """Small questions, answered row by row. Bulk reading and writing is in :mod:`shared.database.bulk`."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, func, select
 
 from shared.database.schema import imports, movies, ratings, tags
 
@@ -76,13 +76,8 @@ def current_import(connection: Connection) -> Import | None:
     return Import(*row) if row else None
 
 
-# Statements that are on the way of every answer are built once: that takes longer than they do.
+# On the way of every answer, so it is built once: that takes longer than to run it.
 _DATA_REVISION = select(func.max(imports.c.import_id))
-_RATINGS_OF = (
-    select(ratings.c.user_id, ratings.c.movie_id, ratings.c.rating, ratings.c.timestamp)
-    .where(ratings.c.user_id.in_(bindparam("user_ids", expanding=True)))
-    .order_by(ratings.c.user_id, ratings.c.movie_id)
-)
 
 
 def data_revision(connection: Connection) -> int:
@@ -146,11 +141,3 @@ def rated_movies(connection: Connection, user_id: int) -> list[RatedMovie]:
         RatedMovie(movie_id, rating, user_tags.get(movie_id, []))
         for movie_id, rating in connection.execute(query)
     ]
-
-
-def ratings_of(connection: Connection, user_ids: Collection[int]) -> Sequence[tuple[int, int, float, int]]:
-    """Return ``(user_id, movie_id, rating, timestamp)`` of several users in one query, by both ids."""
-    result = connection.execute(_RATINGS_OF, {"user_ids": list(user_ids)})
-    # The driver's own tuples: a Row object around each takes three times as long as the query.
-    rows: Sequence[tuple[int, int, float, int]] = result.cursor.fetchall()
-    return rows

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from cli.processes import free_port
-from shared.database import bulk, queries
+from shared.database import bulk, profiles, queries
 from shared.database.engine import database_url, open_database
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, DataError, ServiceError
@@ -117,7 +117,31 @@ def test_small_questions(engine: Engine, dataset: Dataset) -> None:
             [],
             ["Drama"],
         ]
-        assert sorted(queries.ratings_of(connection, [5, 9, 77])) == [(5, 2, 0.5, 2**33), (9, 1, 5.0, 0)]
+        several = profiles.ratings_of(connection, [5, 9, 77])
+        assert sorted(zip(*map(np.ndarray.tolist, several), strict=True)) == [(5, 2, 0.5), (9, 1, 5.0)]
+        assert [len(array) for array in profiles.ratings_of(connection, [77])] == [0, 0, 0]
+
+
+def test_profiles_hold_every_rating_on_the_scale(engine: Engine, dataset: Dataset) -> None:
+    """Also finer ones than half a star, and of the largest ids."""
+    stars = np.arange(5_000, 50_001, 7) / 10_000
+    movie_ids = np.arange(len(stars)) + 2**31 - 1 - len(stars)
+    ratings = pd.DataFrame(
+        {
+            "user_id": np.where(np.arange(len(stars)) % 3, 7, 2**31 - 1).astype(np.int32),
+            "movie_id": movie_ids.astype(np.int32),
+            "rating": stars.astype(np.float32),
+            "timestamp": np.zeros(len(stars), dtype=np.int64),
+        }
+    ).sort_values(["user_id", "movie_id"])
+    movies = dataset.movies.iloc[:1].reset_index(drop=True)
+    bulk.replace_dataset(engine, Dataset("fine", movies, ratings, dataset.tags.iloc[:0]), "abc")
+    with engine.connect() as connection:
+        found = profiles.ratings_of(connection, [2**31 - 1, 7])
+    order = np.lexsort((found.movie_ids, found.user_ids))
+    np.testing.assert_array_equal(found.user_ids[order], ratings["user_id"])
+    np.testing.assert_array_equal(found.movie_ids[order], ratings["movie_id"])
+    np.testing.assert_array_equal(found.ratings[order].astype(np.float32), ratings["rating"])
 
 
 def test_an_import_that_fails_leaves_everything(engine: Engine, dataset: Dataset) -> None:
@@ -165,9 +189,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_batch_does_not_depend_on_the_order_of_rows() -> None:
-    rows = [(2, 5, 3.0, 1), (1, 9, 4.0, 2), (2, 1, 2.0, 3), (1, 3, 5.0, 4)]
-    batch = ratings_batch([2, 7, 1, 2], rows)
+    ratings = np.array([(2, 5, 3.0), (1, 9, 4.0), (2, 1, 2.0), (1, 3, 5.0)]).T
+    batch = ratings_batch([2, 7, 1, 2], *ratings)
     assert batch.indptr.tolist() == [0, 2, 2, 4, 6]
     assert batch.movie_ids.tolist() == [1, 5, 3, 9, 1, 5]
-    again = ratings_batch([2, 7, 1, 2], rows[::-1])
+    again = ratings_batch([2, 7, 1, 2], *ratings[:, ::-1])
     np.testing.assert_array_equal(batch.ratings, again.ratings)

@@ -141,7 +141,7 @@ def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Train
     frame = bulk.read_dataset(trained.engine)[1].ratings
     user_id = int(frame["user_id"].iloc[0])
     own = frame[frame["user_id"] == user_id]
-    batch = ratings_batch([user_id], list(own.itertuples(index=False, name=None)))
+    batch = ratings_batch([user_id], own["user_id"], own["movie_id"], own["rating"])
     scores = dict(zip(model.movie_ids.tolist(), model.score(batch)[0].tolist(), strict=True))
     places = {movie_id: place for place, movie_id in enumerate(model.movie_ids.tolist())}
     unrated = [movie_id for movie_id in scores if movie_id not in set(own["movie_id"])]

@@ -24,7 +24,7 @@ from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
 from worker.models import bayes_posterior as posterior
 from worker.models import bayes_sessions
-from worker.models.base import Model, RatingsBatch, TrainingData
+from worker.models.base import Bounds, Model, RatingsBatch, TrainingData
 from worker.models.bayes_posterior import MovieSamples, Ratings, Users
 
 
@@ -95,6 +95,8 @@ class BayesModel(Model):
         -------
         ndarray of float32, shape (n,)
         """
+        if batch.timestamps is None:
+            raise ValueError("the times of the ratings themselves are needed")
         ratings, known = self._ratings(batch)
         users = posterior.fold_in(self.samples, ratings)
         return bayes_sessions.session_offsets(
@@ -141,8 +143,9 @@ class BayesModel(Model):
             "means": s.means,
             "weights": s.weights,
             "precisions": s.precisions,
-            "movie_noise": s.movie_noise,
             "basis": s.basis,
+            "directions": s.directions,
+            "bounds": s.bounds,
         }
 
     @classmethod
@@ -159,23 +162,25 @@ class BayesModel(Model):
         global_mean, noise_shape, noise_rate, session_prior = (float(x) for x in arrays["scalars"])
         samples = MovieSamples(
             global_mean=global_mean,
-            draws=cast(NDArray[np.floating], arrays["draws"]),
+            draws=cast(NDArray[np.float32], arrays["draws"]),
             means=cast(NDArray[np.float32], arrays["means"]),
             weights=cast(NDArray[np.float32], arrays["weights"]),
             precisions=cast(NDArray[np.float64], arrays["precisions"]),
             noise_shape=noise_shape,
             noise_rate=noise_rate,
-            movie_noise=cast(NDArray[np.float32], arrays["movie_noise"]),
             session_prior=session_prior,
             basis=cast(NDArray[np.floating], arrays["basis"]),
+            directions=cast(NDArray[np.float32], arrays["directions"]),
+            bounds=cast(NDArray[np.float32], arrays["bounds"]),
         )
         n_movies, n_samples, d = samples.means.shape
         if (
-            samples.draws.shape != samples.means.shape
+            samples.draws.shape != (n_movies, n_samples, d + 1)
             or n_movies != len(movie_ids)
             or samples.basis.shape != (n_movies, samples.weights.shape[1] - 1)
             or samples.weights.shape[::2] != (n_samples, d)
-            or samples.movie_noise.shape != (n_movies,)
+            or samples.directions.shape != (n_samples * d, samples.bounds.shape[1] - 1)
+            or samples.bounds.shape[0] != n_movies
             or samples.precisions.shape != (n_samples, d)
         ):
             raise ValueError("the arrays of the model do not fit each other")
@@ -193,6 +198,10 @@ class BayesModel(Model):
 
     def _score(self, users: Users) -> NDArray[np.float32]:
         return posterior.score(self.samples, users)
+
+    def _bounds(self, users: Users) -> Bounds:
+        lower, widths = posterior.score_bounds(self.samples, users)
+        return Bounds(lower, widths, self.samples.bounds[:, -1])
 
     def _score_exactly(self, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
         return posterior.score_exactly(self.samples, users, columns)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.models.bayes_bounds import lower_bounds
 from worker.models.bayes_features import FloatArray, rated_features
 
-_RATINGS_TOGETHER = 4096
+_RATINGS_TOGETHER = 2048
 
 
 @dataclass(frozen=True)
@@ -27,34 +28,37 @@ class MovieSamples:
     ----------
     global_mean : float
         Mean rating.
-    draws : ndarray of float16 or float32, shape (n_movies, S, d)
-        Factors and bias of each movie as drawn.
+    draws : ndarray of float32, shape (n_movies, S, d + 1)
+        Each movie as drawn, in the form in which it takes part in a user's system of equations:
+        ``[factors, 1, -(global_mean + bias)]`` by the root of its noise precision (:func:`equations`).
     means : ndarray of float32, shape (n_movies, S, d)
-        The means they were drawn around.
+        Factors and bias that were drawn around.
     weights : ndarray of float32, shape (S, n_features, d)
         Prior mean of a user is ``features @ weights[s]``.
     precisions : ndarray of float64, shape (S, d)
         Prior precision of a user.
     noise_shape, noise_rate : float
         Gamma prior of a user's noise precision, the rate averaged over samples.
-    movie_noise : ndarray of float32, shape (n_movies,)
-        Noise precision of each movie's ratings relative to that of their users, averaged over samples.
     session_prior : float
         How many ratings' worth of doubt there is about a mood of the day.
     basis : ndarray of float16 or float32, shape (n_movies, n_features - 1)
         What a rated movie adds to a user's features.
+    directions : ndarray of float32, shape (S * d, n_directions)
+    bounds : ndarray of float32, shape (n_movies, n_directions + 1)
+        What :mod:`worker.models.bayes_bounds` tells the best movies from.
     """
 
     global_mean: float
-    draws: NDArray[np.floating]
+    draws: FloatArray
     means: FloatArray
     weights: FloatArray
     precisions: NDArray[np.float64]
     noise_shape: float
     noise_rate: float
-    movie_noise: FloatArray
     session_prior: float
     basis: NDArray[np.floating]
+    directions: FloatArray
+    bounds: FloatArray
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,30 @@ class Users:
     noise: FloatArray
 
 
+def equations(draws: FloatArray, movie_noise: NDArray[np.floating], global_mean: float) -> FloatArray:
+    """Return movies in the form of :attr:`MovieSamples.draws`.
+
+    Parameters
+    ----------
+    draws : ndarray of float32, shape (n_movies, S, d)
+        Factors and bias.
+    movie_noise : ndarray, shape (n_movies,)
+        Noise precision of each movie's ratings relative to that of their users.
+    global_mean : float
+
+    Returns
+    -------
+    ndarray of float32, shape (n_movies, S, d + 1)
+    """
+    n_movies, n_samples, d = draws.shape
+    rows: FloatArray = np.empty((n_movies, n_samples, d + 1), dtype=np.float32)
+    rows[:, :, : d - 1] = draws[:, :, : d - 1]
+    rows[:, :, d - 1] = 1
+    rows[:, :, d] = -(draws[:, :, d - 1] + global_mean)
+    rows *= np.sqrt(movie_noise).astype(np.float32)[:, None, None]
+    return rows
+
+
 def design(samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.float32]) -> FloatArray:
     """Return rows ``[factors, 1, residual]`` of some rated movies, by the root of the movie's precision.
 
@@ -101,12 +129,9 @@ def design(samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.
     -------
     ndarray of float32, shape (n, S, d + 1)
     """
-    n_samples, d = samples.draws.shape[1:]
-    rows: FloatArray = np.empty((len(columns), n_samples, d + 1), dtype=np.float32)
-    rows[:, :, :d] = samples.draws[columns]
-    rows[:, :, d] = (values - np.float32(samples.global_mean))[:, None] - rows[:, :, d - 1]
-    rows[:, :, d - 1] = 1
-    rows *= np.sqrt(samples.movie_noise[columns])[:, None, None]
+    d = samples.draws.shape[2] - 1
+    rows: FloatArray = samples.draws.take(columns, axis=0)
+    rows[:, :, d] += values[:, None] * rows[:, :, d - 1]
     return rows
 
 
@@ -126,7 +151,7 @@ def fold_in(samples: MovieSamples, ratings: Ratings) -> Users:
     Users
     """
     n_users = len(ratings.indptr) - 1
-    n_samples, d = samples.draws.shape[1:]
+    n_samples, d = samples.means.shape[1:]
     counts = np.diff(ratings.indptr)
     gram: FloatArray = np.zeros((n_users, n_samples, d + 1, d + 1), dtype=np.float32)
     features: FloatArray = np.ones((n_users, samples.weights.shape[1]), dtype=np.float32)
@@ -204,12 +229,40 @@ def score(samples: MovieSamples, users: Users) -> FloatArray:
     -------
     ndarray of float32, shape (n_users, n_movies)
     """
-    n_movies, n_samples, d = samples.means.shape
-    left: FloatArray = users.means * np.float32(1 / n_samples)
-    left[:, :, d - 1] = 1 / n_samples
-    scores: FloatArray = left.reshape(-1, n_samples * d) @ samples.means.reshape(n_movies, -1).T
-    scores += (samples.global_mean + users.means[:, :, d - 1].mean(axis=1))[:, None].astype(np.float32)
+    left, constants = _factors(samples, users)
+    scores: FloatArray = left.astype(np.float32) @ samples.means.reshape(len(samples.means), -1).T
+    scores += constants[:, None].astype(np.float32)
     return scores
+
+
+def _factors(samples: MovieSamples, users: Users) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return users as vectors whose product with a movie's means, plus a constant, is the score.
+
+    Returns
+    -------
+    vectors : ndarray of float64, shape (n_users, S * d)
+    constants : ndarray of float64, shape (n_users,)
+    """
+    n_samples, d = samples.means.shape[1:]
+    left = users.means.astype(np.float64) / n_samples
+    constants = samples.global_mean + left[:, :, d - 1].sum(axis=1)
+    left[:, :, d - 1] = 1 / n_samples
+    return left.reshape(-1, n_samples * d), constants
+
+
+def score_bounds(samples: MovieSamples, users: Users) -> tuple[FloatArray, FloatArray]:
+    """Return lower bounds of all expected ratings, and how wide the bounds are.
+
+    Returns
+    -------
+    lower : ndarray of float32, shape (n_users, n_movies)
+    widths : ndarray of float32, shape (n_users,)
+        The upper bound is ``lower + widths[:, None] * samples.bounds[:, -1]``.
+    """
+    left, constants = _factors(samples, users)
+    lower, widths = lower_bounds(left, samples.bounds, samples.directions)
+    lower += constants[:, None].astype(np.float32)
+    return lower, widths
 
 
 def score_exactly(samples: MovieSamples, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -225,12 +278,10 @@ def score_exactly(samples: MovieSamples, users: Users, columns: NDArray[np.intp]
     -------
     ndarray of float64, shape (n_users, n_columns)
     """
-    n_samples, d = samples.means.shape[1:]
-    left = users.means.astype(np.float64) / n_samples
-    left[:, :, d - 1] = 1 / n_samples
+    left, constants = _factors(samples, users)
     movies = samples.means[columns].astype(np.float64)
-    scores: NDArray[np.float64] = left.reshape(-1, n_samples * d) @ movies.reshape(-1, n_samples * d).T
-    scores += samples.global_mean + users.means[:, :, d - 1].astype(np.float64).mean(axis=1)[:, None]
+    scores: NDArray[np.float64] = left @ movies.reshape(len(movies), -1).T
+    scores += constants[:, None]
     return scores
 
 
@@ -250,11 +301,11 @@ def deviations(samples: MovieSamples, users: Users, columns: NDArray[np.intp]) -
     -------
     ndarray of float32, shape (n_users, n_columns)
     """
-    d = samples.draws.shape[2]
-    movies = samples.draws[columns].astype(np.float32)
-    bias = movies[:, :, d - 1].copy()
-    movies[:, :, d - 1] = 1
-    movies = np.ascontiguousarray(movies.transpose(1, 2, 0))  # S, d, n
+    d = samples.means.shape[2]
+    rows = samples.draws[columns]
+    rows /= rows[:, :, d - 1 : d]
+    bias = -rows[:, :, d] - np.float32(samples.global_mean)
+    movies = np.ascontiguousarray(rows[:, :, :d].transpose(1, 2, 0))  # S, d, n
     result: FloatArray = np.empty((len(users.means), len(columns)), dtype=np.float32)
     for user, (means, precisions) in enumerate(zip(users.means, users.precisions, strict=True)):
         between = np.matmul(means[:, None, :], movies)[:, 0, :] + bias.T

@@ -14,9 +14,10 @@ from shared.progress import Progress, Step
 from worker.models import bayes_features as features
 from worker.models import gibbs
 from worker.models.base import TrainingData
+from worker.models.bayes_bounds import heads_and_tails, leading_directions
 from worker.models.bayes_chain import Chain, Side, Team
 from worker.models.bayes_features import FloatArray
-from worker.models.bayes_posterior import MovieSamples
+from worker.models.bayes_posterior import MovieSamples, equations
 from worker.models.bayes_sessions import session_prior
 
 _SWEEPS = (40, 200)
@@ -140,7 +141,7 @@ def sample(data: TrainingData, config: BayesConfig, progress: Progress) -> Movie
             schedule.review(sweep, held_out)
             keeper.offer(chain, sweep - schedule.burn_in, schedule.total - schedule.burn_in)
             progress(Step("training bayes", sweep, schedule.total, "sweep", metrics))
-    return keeper.finish(global_mean, basis, _session_prior(chain, data, global_mean))
+        return keeper.finish(global_mean, basis, _session_prior(chain, data, global_mean))
 
 
 def _session_prior(chain: Chain, data: TrainingData, global_mean: float) -> float:
@@ -210,22 +211,30 @@ class _Keeper:
             If not everything is finite.
         """
         taken = len(self._rates)
+        means = np.ascontiguousarray(self._means[:, :taken])
+        _check_finite("means", means)
+        directions = leading_directions(means)
         samples = MovieSamples(
             global_mean=global_mean,
-            draws=np.ascontiguousarray(self._draws[:, :taken]),
-            means=np.ascontiguousarray(self._means[:, :taken]),
+            draws=equations(self._draws[:, :taken], self._movie_noise / taken, global_mean),
+            means=means,
             weights=np.stack(self._weights),
             precisions=np.stack(self._precisions),
             noise_shape=self._noise_shape,
             noise_rate=float(np.mean(self._rates)),
-            movie_noise=(self._movie_noise / taken).astype(np.float32),
             session_prior=session_prior,
             basis=basis,
+            directions=directions,
+            bounds=heads_and_tails(means, directions),
         )
         for name, array in vars(samples).items():
-            if not np.isfinite(array).all():
-                raise DataError(
-                    f"Training ended with numbers that are not finite ({name}). Check the ratings: each must "
-                    f"be a number on the scale."
-                )
+            _check_finite(name, array)
         return samples
+
+
+def _check_finite(name: str, array: NDArray[np.generic] | float) -> None:
+    if not np.isfinite(array).all():
+        raise DataError(
+            f"Training ended with numbers that are not finite ({name}). Check the ratings: each must be a "
+            f"number on the scale."
+        )

@@ -54,12 +54,13 @@ def config(algorithm: str) -> AlgorithmConfig:
 
 
 def batch_of(data: TrainingData, users: list[int]) -> RatingsBatch:
-    rows = [
-        (int(data.user_ids[user]), int(data.catalogue.movie_ids[movie]), float(rating), 10**9)
-        for user, movie, rating in zip(data.users, data.movies, data.ratings, strict=True)
-        if user in users
-    ]
-    return ratings_batch([int(data.user_ids[user]) for user in users], rows)
+    of_them = np.isin(data.users, users)
+    return ratings_batch(
+        data.user_ids[users].tolist(),
+        data.user_ids[data.users[of_them]],
+        data.catalogue.movie_ids[data.movies[of_them]],
+        data.ratings[of_them],
+    )
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
@@ -142,7 +143,7 @@ def test_of_equal_movies_the_better_known_are_best(model: Model, board: Training
     """All movies look alike to a model that has learned from equal ratings alone."""
     data = training_data([0, 0, 1, 1], [0, 1, 0, 1], [3.0, 3.0, 3.0, 3.0], n_movies=6)
     fitted = type(model).fit(data, config(type(model).algorithm))
-    ((columns, scores),) = fitted.best(ratings_batch([0], []), 6)
+    ((columns, scores),) = fitted.best(ratings_batch([0], [], [], []), 6)
     for this, following in zip(range(5), range(1, 6), strict=True):
         assert scores[this] > scores[following] or columns[this] < columns[following]
 
@@ -155,20 +156,20 @@ def test_order_within_a_batch_does_not_matter(model: Model, board: TrainingData)
 
 
 def test_a_user_without_ratings_is_an_average_one(model: Model) -> None:
-    scores = model.score(ratings_batch([0], []))
+    scores = model.score(ratings_batch([0], [], [], []))
     assert scores.shape == (1, N_MOVIES)
     assert np.isfinite(scores).all()
     assert abs(float(scores.mean()) - 3.0) < 0.5
 
 
 def test_unknown_movies_are_ignored(model: Model) -> None:
-    nothing = model.score(ratings_batch([0], []))
-    unknown = model.score(ratings_batch([999], [(999, 7, 5.0, 1), (999, 2**31 - 1, 1.0, 1)]))
+    nothing = model.score(ratings_batch([0], [], [], []))
+    unknown = model.score(ratings_batch([999], [999, 999], [7, 2**31 - 1], [5.0, 1.0]))
     np.testing.assert_allclose(unknown, nothing, atol=1e-6)
 
 
 def test_an_empty_batch_is_no_error(model: Model) -> None:
-    assert model.score(ratings_batch([], [])).shape == (0, N_MOVIES)
+    assert model.score(ratings_batch([], [], [], [])).shape == (0, N_MOVIES)
 
 
 def test_scores_are_floats_one_a_movie(model: Model, board: TrainingData) -> None:
@@ -186,7 +187,7 @@ def test_more_than_the_catalogue_can_be_asked_for(model: Model, board: TrainingD
     best = top_k(scores, 1000)
     assert sorted(best.tolist()) == list(range(N_MOVIES))
     assert (np.diff(scores[best]) <= 0).all()
-    ((columns, _),) = model.best(ratings_batch([0], []), 1000)
+    ((columns, _),) = model.best(ratings_batch([0], [], [], []), 1000)
     assert sorted(columns.tolist()) == list(range(N_MOVIES))
 
 

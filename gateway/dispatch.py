@@ -59,6 +59,9 @@ return holders
 """
 """Claims all questions of a batch, and queues their job if nobody else has any of them: one round trip."""
 
+_FOUND_WEIGHT = 0.01
+"""Of one question in the share that the cache had the answer to."""
+
 _GIVEN_UP = b"given-up"
 """In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
 
@@ -116,6 +119,11 @@ class Dispatcher:
         Told what has changed, and None when anything may have.
     wait_budget : timedelta
         Longest that a caller waits.
+
+    Attributes
+    ----------
+    found_share : float
+        Part of the latest questions that the cache had the answer to.
     """
 
     def __init__(
@@ -141,9 +149,24 @@ class Dispatcher:
             lambda batch: self._spawn(self._send(batch)), lambda: self._fleet.able_workers
         )
         self._admission = Admission()
+        self.found_share = 1.0
+        self._being_read = 0
         self._last_landing = 0.0
         self._newest_landed = 0.0  # when the youngest job that is done was sent
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether the workers have all the questions that they can answer in time.
+
+        What the cache is being asked for counts as well: nearly all of it will want to be computed.
+        """
+        under_way = len(self._flights) + self._being_read
+        return under_way >= self._admission.limit(self._fleet.able_workers)
+
+    def awaits(self, question: Question) -> bool:
+        """Tell whether an answer is under way."""
+        return question in self._flights
 
     async def start(self) -> None:
         """Listen to the workers before anything is asked."""
@@ -180,12 +203,17 @@ class Dispatcher:
         UnknownUser, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed
             If it will not be.
         """
+        self._being_read += 1
         try:
             cached = await self._cache.read(question)
         except (RedisError, OSError):
             await self._require_entity(question)
             raise QueueUnreachable("Redis does not answer; try again soon.") from None
-        if cached.ranking is not None and self._is_fresh(cached, revision):
+        finally:
+            self._being_read -= 1
+        usable = self._is_fresh(cached, revision)
+        self.found_share += (usable - self.found_share) * _FOUND_WEIGHT
+        if cached.ranking is not None and usable:
             return Found(cached.ranking, cached=True, fresh=True)
         await self._require_entity(question)
         flight = self._flights.get(question) or self._take_off(question, revision, cached.changes)
@@ -301,19 +329,27 @@ class Dispatcher:
             if message["channel"] == keys.FLEET_CHANNEL.encode():
                 self._spawn(self._fleet.look())
             elif (news := News.from_text(message["data"].decode(errors="replace"))) is not None:
-                await self._handle(news)
+                self._handle(news)
 
-    async def _handle(self, news: News) -> None:
+    def _handle(self, news: News) -> None:
         if news.event is RankingEvent.CHANGED:
             self._forget(news)
             return
         awaited = [question for i in news.ids if (question := Question(news.kind, i)) in self._flights]
         if news.event is RankingEvent.WRITTEN:
-            await self._collect(awaited, just_written=True)
+            # Beside what else is heard: under load the few turns of a round trip are long, and one batch
+            # after the other would be slower than the workers.
+            self._spawn(self._fetch(awaited))
             return
         for question in awaited:
             if flight := self._flights.get(question):
                 self._land(flight, ComputationFailed("A worker could not compute this; its log says why."))
+
+    async def _fetch(self, questions: list[Question]) -> None:
+        try:
+            await self._collect(questions, just_written=True)
+        except (RedisError, OSError) as error:  # they will be found to be lost, and looked for again
+            log.warning("answers could not be read", reason=str(error), questions=len(questions))
 
     async def _collect(self, questions: list[Question], *, just_written: bool) -> None:
         """Hand out what the cache has by now; what was not written just now may be the stale one."""

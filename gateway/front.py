@@ -6,7 +6,6 @@ here, if the request is of the plainest kind. The routes answer all others, and 
 (``tests/gateway/test_front.py``).
 """
 
-import re
 import time
 
 from fastapi import FastAPI, Response
@@ -21,11 +20,7 @@ from gateway.ranking_cache import Question
 from gateway.request_id import request_id
 from gateway.routes.rankings import accepted
 from gateway.state import State
-from shared.contract import MAX_ID, MIN_ID, Kind
-
-_PATH = re.compile(
-    rf"{paths.API}/(?:users/([0-9]{{1,10}})/suggested_movies|movies/([0-9]{{1,10}})/most_similar_movies)/?"
-)
+from shared.contract import Kind
 
 _ELSEWHERE = frozenset({b"origin", b"prefer", b"content-length", b"transfer-encoding"})
 """Requests with one of these headers need more than an answer."""
@@ -75,17 +70,13 @@ class Front:
         """Return what a request asks for, None if it is not of the plainest kind."""
         if scope["type"] != "http" or scope["method"] != "GET" or scope["query_string"]:
             return None
-        match = _PATH.fullmatch(scope["path"])
-        if match is None or any(name in _ELSEWHERE for name, _ in scope["headers"]):
+        # Slashes at the end are taken off as for the memory, so that both go the same way.
+        question = paths.question(scope["raw_path"].rstrip(b"/"))
+        if question is None or any(name in _ELSEWHERE for name, _ in scope["headers"]):
             return None
-        user_id, movie_id = match.groups()
-        if user_id is not None:
-            question = Question(Kind.SUGGESTED, int(user_id))
-        else:
-            question = Question(Kind.SIMILAR, int(movie_id))
-            if question.entity_id not in self._app.state.gateway.catalogue:
-                return None
-        return question if MIN_ID <= question.entity_id <= MAX_ID else None
+        if question.kind is Kind.SIMILAR and question.entity_id not in self._app.state.gateway.catalogue:
+            return None
+        return question
 
 
 async def _send_answer(

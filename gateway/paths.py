@@ -1,9 +1,16 @@
 """The paths of answers, as memory keeps them: without a trailing slash."""
 
-from shared.contract import Kind
+import re
+
+from gateway.ranking_cache import Question
+from shared.contract import MAX_ID, MIN_ID, Kind
 
 API = "/api/v1"
 _PREFIX = API.encode()
+
+_QUESTION = re.compile(
+    rb"%b/(?:users/([0-9]{1,10})/suggested_movies|movies/([0-9]{1,10})/most_similar_movies)" % _PREFIX
+)
 
 
 def movie(movie_id: int) -> bytes:
@@ -21,3 +28,15 @@ def ranking(kind: Kind, entity_id: int) -> bytes:
     if kind is Kind.SUGGESTED:
         return b"%b/users/%d/suggested_movies" % (_PREFIX, entity_id)
     return b"%b/movies/%d/most_similar_movies" % (_PREFIX, entity_id)
+
+
+def question(path: bytes) -> Question | None:
+    """Return the ranking that a path asks for, None if it asks for something else or the id is impossible."""
+    match = _QUESTION.fullmatch(path)
+    if match is None:
+        return None
+    user_id, movie_id = match.groups()
+    asked = (
+        Question(Kind.SIMILAR, int(movie_id)) if user_id is None else Question(Kind.SUGGESTED, int(user_id))
+    )
+    return asked if MIN_ID <= asked.entity_id <= MAX_ID else None

@@ -6,12 +6,15 @@ connection at once: twice as fast as the smallest ASGI application, and six time
 bench serving``). Everything else takes uvicorn's normal way.
 """
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway import paths
+from gateway.joined_writes import JoinedWrites
 from gateway.memory import Answer, AnswerMemory, accepts_gzip
-from gateway.overload import LoopLag
+from gateway.overload import Door
 from gateway.problems import QueueFull
 from gateway.request_id import request_id
 
@@ -19,11 +22,8 @@ _ELSEWHERE = frozenset({b"origin", b"content-length", b"transfer-encoding", b"ex
 """Requests with one of these headers need more than an answer: CORS, or care with a body."""
 
 
-_RANKINGS = (b"/suggested_movies", b"/most_similar_movies")
-
-
 def _busy() -> bytes:
-    response = QueueFull("This gateway is asked more than it can answer; try again soon.").response()
+    response = QueueFull("More is asked than can be answered in time; try again soon.").response()
     fields = b"".join(b"%b: %b\r\n" % field for field in response.raw_headers)
     template = b"HTTP/1.1 503 Service Unavailable\r\n%%b%bx-request-id: %%b\r\n\r\n%b"
     return template % (fields, bytes(response.body))
@@ -35,12 +35,17 @@ _BUSY = _busy()
 class MemoryProtocol(HttpToolsProtocol):
     """A connection, answered from :class:`gateway.memory.AnswerMemory` where possible.
 
-    The memory is that in the application's lifespan state under ``memory``; ``lag`` there tells when to turn
-    questions away.
+    The memory is that in the application's lifespan state under ``memory``; ``door`` there tells when to
+    turn questions away.
     """
 
     _answered = False
     _default_headers: tuple[Any, bytes] = (None, b"")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        self._joined = JoinedWrites(transport)
+        super().connection_made(cast(asyncio.Transport, self._joined))
 
     def on_headers_complete(self) -> None:
         """Answer at once, or hand the request on."""
@@ -60,13 +65,12 @@ class MemoryProtocol(HttpToolsProtocol):
 
     def _answer(self) -> bool:
         memory: AnswerMemory = self.app_state["memory"]
-        lag: LoopLag = self.app_state["lag"]
         path = self.url.rstrip(b"/")
         answer = memory.get(path)
-        turn_away = answer is None and lag.behind and path.endswith(_RANKINGS)
+        if answer is None and not self._turns_away(path):
+            return False
         if (
-            (answer is None and not turn_away)
-            or self.parser.get_method() != b"GET"
+            self.parser.get_method() != b"GET"
             or not self.parser.should_keep_alive()
             or self.flow.write_paused
             or (self.cycle is not None and not self.cycle.response_complete)
@@ -84,12 +88,17 @@ class MemoryProtocol(HttpToolsProtocol):
             elif name == b"x-request-id":
                 given_id = value
         if answer is None:
-            lag.turned_away += 1
-            self.transport.write(_BUSY % (self._default(), request_id(given_id)))
+            self.app_state["door"].turned_away += 1
+            self._joined.write_now(_BUSY % (self._default(), request_id(given_id)))
         else:
             self._write(answer, compressed, if_none_match, request_id(given_id))
         self.on_response_complete()
         return True
+
+    def _turns_away(self, path: bytes) -> bool:
+        door: Door = self.app_state["door"]
+        question = paths.question(path)
+        return question is not None and door.turns_away(question)
 
     def _write(self, answer: Answer, compressed: bool, if_none_match: bytes | None, own_id: bytes) -> None:
         body = answer.compressed if compressed else None
@@ -97,10 +106,10 @@ class MemoryProtocol(HttpToolsProtocol):
         tag = answer.tag(compressed=body is not None)
         if if_none_match is not None and answer.matches(if_none_match):
             template = b"HTTP/1.1 304 Not Modified\r\n%b%betag: %b\r\nx-request-id: %b\r\n\r\n"
-            self.transport.write(template % (self._default(), answer.head, tag, own_id))
+            self._joined.write_now(template % (self._default(), answer.head, tag, own_id))
             return
         body = answer.body if body is None else body
-        self.transport.write(
+        self._joined.write_now(
             b"HTTP/1.1 200 OK\r\n%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n"
             b"etag: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (self._default(), answer.head, encoding, len(body), tag, own_id, body)

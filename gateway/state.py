@@ -18,7 +18,7 @@ from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatcher
 from gateway.fleet import Fleet
 from gateway.memory import AnswerMemory
-from gateway.overload import LoopLag
+from gateway.overload import Door
 from gateway.popularity import Popularity
 from gateway.ranking_cache import RankingCache
 from shared.artifacts import ArtifactStore
@@ -57,8 +57,8 @@ class State:
         The way to them.
     popularity : Popularity
         What is asked most.
-    lag : LoopLag
-        Whether this process keeps up.
+    door : Door
+        Turns away what is too much.
     catalogue : Catalogue
         The movies, replaced as a whole after an import.
     """
@@ -70,7 +70,7 @@ class State:
     fleet: Fleet
     dispatcher: Dispatcher
     popularity: Popularity
-    lag: LoopLag
+    door: Door
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
     async def user_exists(self, user_id: int) -> bool:
@@ -92,9 +92,9 @@ class State:
                 if time.monotonic() - flushed > _FLUSH_SECONDS:
                     flushed = time.monotonic()
                     await self.popularity.flush()
-                    turned_away, self.lag.turned_away = self.lag.turned_away, 0
+                    turned_away, self.door.turned_away = self.door.turned_away, 0
                     if turned_away:
-                        log.warning("behind; questions were turned away", requests=turned_away)
+                        log.warning("more is asked than can be answered", turned_away=turned_away)
             except SQLAlchemyError as error:
                 log.warning("the database does not answer", reason=str(getattr(error, "orig", error)))
             except (RedisError, OSError) as error:
@@ -144,28 +144,23 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         return await state.user_exists(user_id)
 
     fleet = Fleet(queue, settings.queue_cap, current_version(store), memory.clear)
+    dispatcher = Dispatcher(
+        RankingCache(cache), queue, jobs, fleet, user_exists, forget, settings.wait_budget
+    )
     state = State(
         engine=engine,
         jobs=jobs,
         store=store,
         memory=memory,
         fleet=fleet,
-        dispatcher=Dispatcher(
-            RankingCache(cache),
-            queue,
-            jobs,
-            fleet,
-            user_exists,
-            forget,
-            settings.wait_budget,
-        ),
+        dispatcher=dispatcher,
         popularity=Popularity(queue, jobs, fleet, memory),
-        lag=LoopLag(),
+        door=Door(dispatcher),
         catalogue=await asyncio.to_thread(Catalogue.load, engine),
     )
     await fleet.start()
     await state.dispatcher.start()
-    tasks = [asyncio.create_task(state.keep_house()), asyncio.create_task(state.lag.watch())]
+    tasks = [asyncio.create_task(state.keep_house()), asyncio.create_task(state.door.watch())]
     try:
         yield state
     finally:

@@ -1,27 +1,74 @@
 """A gateway that falls behind turns questions away and goes on answering what it has."""
 
 import asyncio
+import socket
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.overload import LoopLag
+from gateway.joined_writes import JoinedWrites
+from gateway.overload import Door
+from gateway.ranking_cache import Question
+from shared.contract import Kind
 from tests.conftest import PROJECT, Trained
 from tests.processes import Gateway, wait_for
 
 
+@dataclass
+class Demand:
+    full: bool = False
+    found_share: float = 0.0
+    awaited: Question | None = None
+
+    def awaits(self, question: Question) -> bool:
+        return question == self.awaited
+
+
+SOME, OTHER = Question(Kind.SUGGESTED, 1), Question(Kind.SIMILAR, 1)
+
+
+def turned_away(door: Door, question: Question, n: int) -> int:
+    return sum(door.turns_away(question) for _ in range(n))
+
+
+def test_while_the_workers_are_not_full_everybody_comes_in() -> None:
+    assert turned_away(Door(Demand()), SOME, 100) == 0
+
+
+def test_while_the_workers_are_full_a_sample_comes_in() -> None:
+    assert turned_away(Door(Demand(full=True)), SOME, 160) == 150
+
+
+def test_what_the_cache_is_likely_to_have_comes_in_though_the_workers_are_full() -> None:
+    assert turned_away(Door(Demand(full=True, found_share=0.5)), SOME, 100) == 0
+
+
+def test_whoever_asks_for_what_is_under_way_comes_in_though_the_workers_are_full() -> None:
+    door = Door(Demand(full=True, awaited=SOME))
+    assert turned_away(door, SOME, 100) == 0
+    assert turned_away(door, OTHER, 100) > 90
+
+
+def test_while_behind_nobody_comes_in() -> None:
+    door = Door(Demand(found_share=1.0, awaited=SOME))
+    door.behind = True
+    assert turned_away(door, SOME, 100) == 100
+
+
 def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
     async def run() -> list[bool]:
-        lag = LoopLag()
-        watch = asyncio.create_task(lag.watch())
-        seen = [lag.behind]
+        door = Door(Demand())
+        watch = asyncio.create_task(door.watch())
+        seen = [door.behind]
         await asyncio.sleep(0.01)
         time.sleep(0.6)  # nothing else runs meanwhile
-        while not lag.behind:
+        while not door.behind:
             await asyncio.sleep(0)
-        seen.append(lag.behind)
-        while lag.behind:
+        seen.append(door.behind)
+        while door.behind:
             await asyncio.sleep(0.01)
-        seen.append(lag.behind)
+        seen.append(door.behind)
         watch.cancel()
         return seen
 
@@ -37,12 +84,12 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import asyncio, os\n"
-        "    from gateway.overload import LoopLag\n"
+        "    from gateway.overload import Door\n"
         "    async def watch(self):\n"
         "        while True:\n"
         f"            self.behind = os.path.exists({str(switch)!r})\n"
         "            await asyncio.sleep(0.01)\n"
-        "    LoopLag.watch = watch\n"
+        "    Door.watch = watch\n"
     )
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url}
     path = f"{tmp_path}:{PROJECT}"
@@ -63,3 +110,67 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         assert client.get("/livez").status_code == 200
         switch.unlink()
         wait_for(lambda: client.get(unknown).status_code == 404, "it answers again")
+
+
+def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
+    trained: Trained, redis_url: str, tmp_path: Path
+) -> None:
+    """Each turn takes 20 ms more; a loop that accepts one client a turn needs as many turns as clients."""
+    counted = tmp_path / "turns"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'gateway' in sys.orig_argv:\n"
+        "    import asyncio, pathlib, time\n"
+        "    from gateway.overload import Door\n"
+        "    async def watch(self):\n"
+        "        turns = 0\n"
+        "        while True:\n"
+        "            await asyncio.sleep(0)\n"
+        "            time.sleep(0.02)\n"
+        "            turns += 1\n"
+        f"            pathlib.Path({str(counted)!r}).write_text(str(turns))\n"
+        "    Door.watch = watch\n"
+    )
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url}
+    clients = 300
+    with (
+        Gateway(log=tmp_path / "gateway.log", PYTHONPATH=f"{tmp_path}:{PROJECT}", **settings) as gateway,
+        ExitStack() as connections,
+    ):
+        wait_for(lambda: counted.exists() and counted.read_text(), "the slow loop turns")
+        address = ("127.0.0.1", gateway.port)
+        before = int(counted.read_text())
+        opened = [connections.enter_context(socket.create_connection(address, 30)) for _ in range(clients)]
+        for connection in opened:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in opened)
+        assert int(counted.read_text()) - before < clients / 3
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.sent: list[bytes | str] = []
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def close(self) -> None:
+        self.sent.append("closed")
+
+
+def test_writes_of_one_turn_are_sent_together_and_in_order() -> None:
+    async def run() -> list[bytes | str]:
+        transport = Transport()
+        joined = JoinedWrites(transport)  # type: ignore[arg-type]
+        joined.write(b"head ")
+        joined.write(b"body")
+        await asyncio.sleep(0)
+        joined.write(b"next ")
+        joined.write_now(b"at once")
+        joined.write_now(b"again")
+        joined.write(b"last")
+        joined.close()
+        await asyncio.sleep(0)
+        return transport.sent
+
+    assert asyncio.run(run()) == [b"head body", b"next ", b"at once", b"again", b"last", "closed"]

@@ -92,7 +92,7 @@ def test_a_worker_says_how_long_a_job_takes_it(redis_client: redis.Redis, start:
     assert 0 < after.job_seconds < 5
 
 
-@pytest.mark.parametrize(("queue", "niceness"), [("serve", 0), ("train", 10), ("warm", 15)])
+@pytest.mark.parametrize(("queue", "niceness"), [("serve", 5), ("train", 10), ("warm", 15)])
 def test_who_waits_for_an_answer_comes_first(
     redis_client: redis.Redis, start: Start, queue: str, niceness: int
 ) -> None:

@@ -1,0 +1,48 @@
+"""Headers and body in one system call."""
+
+import asyncio
+from typing import Any
+
+
+class JoinedWrites:
+    """A transport that sends what is written within one turn of the event loop together.
+
+    uvicorn writes the headers of a response and then its body, and each write is a system call that wakes
+    whoever waits at the other end.
+
+    Parameters
+    ----------
+    transport : asyncio.Transport
+        Of a connection; whatever is not defined here is its own.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send soon."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+
+    def write_now(self, data: bytes) -> None:
+        """Send at once, after what is held."""
+        if self._held:
+            self.flush()
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        held, self._held = self._held, []
+        if held:
+            self._transport.write(b"".join(held))
+
+    def close(self) -> None:
+        """Close the connection when all is sent."""
+        self.flush()
+        self._transport.close()

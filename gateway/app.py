@@ -39,7 +39,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with open_state(settings) as state:
             app.state.gateway = state
-            yield {"memory": state.memory, "door": state.door}  # for gateway.protocol
+            yield {"gateway": state}  # for gateway.protocol
 
     app = FastAPI(
         title="movierec",

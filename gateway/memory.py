@@ -66,6 +66,11 @@ class Answer:
             self.head += b"x-model-version: %b\r\n" % self.version.encode()
 
     @property
+    def missed_head(self) -> bytes:
+        """The head for those who had to wait for the answer."""
+        return self.head.replace(b"x-cache: hit", b"x-cache: miss", 1)
+
+    @property
     def compressed(self) -> bytes | None:
         """The body as gzip, made when it is first wanted; None for one that is too small to gain by it."""
         if self._compressed is None and len(self.body) >= _SMALLEST_COMPRESSED:

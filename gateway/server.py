@@ -9,7 +9,6 @@ import sys
 import uvicorn
 
 from gateway.app import create_app
-from gateway.front import Front
 from gateway.protocol import MemoryProtocol
 from shared.broker import connect
 from shared.database.engine import open_database
@@ -35,7 +34,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     for url in (settings.queue, settings.cache):
         connect(url).close()
     config = uvicorn.Config(
-        Front(create_app(settings)),
+        create_app(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",

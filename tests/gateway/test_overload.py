@@ -116,7 +116,7 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
     trained: Trained, redis_url: str, tmp_path: Path
 ) -> None:
     """Each turn takes 20 ms more; a loop that accepts one client a turn needs as many turns as clients."""
-    counted = tmp_path / "turns"
+    counted, ended = tmp_path / "turns", tmp_path / "ended"
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
@@ -126,6 +126,8 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
         "        turns = 0\n"
         "        while True:\n"
         "            await asyncio.sleep(0)\n"
+        f"            if pathlib.Path({str(ended)!r}).exists():\n"
+        "                return\n"
         "            time.sleep(0.02)\n"
         "            turns += 1\n"
         f"            pathlib.Path({str(counted)!r}).write_text(str(turns))\n"
@@ -145,6 +147,7 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in opened)
         assert int(counted.read_text()) - before < clients / 3
+        ended.touch()
 
 
 class Transport:

@@ -201,7 +201,8 @@ class BayesModel(Model):
 
     def _bounds(self, users: Users) -> Bounds:
         lower, widths = posterior.score_bounds(self.samples, users)
-        return Bounds(lower, widths, self.samples.bounds[:, -1])
+        # Side by side, since each user of the batch goes through all of them.
+        return Bounds(lower, widths, np.ascontiguousarray(self.samples.bounds[:, -1]))
 
     def _score_exactly(self, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
         return posterior.score_exactly(self.samples, users, columns)

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from gateway.admission import Admission
 from gateway.fleet import Fleet
-from gateway.flights import Batch, Batches, Flight
+from gateway.flights import Batch, Batches, Flight, Patience
 from gateway.problems import ComputationFailed, Problem, QueueUnreachable, UnknownUser
 from gateway.ranking_cache import CachedRanking, Question, RankingCache
 from shared import keys
@@ -148,6 +148,7 @@ class Dispatcher:
         self._batches = Batches(
             lambda batch: self._spawn(self._send(batch)), lambda: self._fleet.able_workers
         )
+        self._patience = Patience(self._wait_budget)
         self._admission = Admission()
         self.found_share = 1.0
         self._being_read = 0
@@ -219,15 +220,20 @@ class Dispatcher:
         flight = self._flights.get(question) or self._take_off(question, revision, cached.changes)
         if not wait:
             await flight.queued.wait()  # so that the job that is named exists
-            if flight.future.done() and (problem := flight.future.exception()) is not None:
-                raise problem
+            if isinstance(flight.outcome, Exception):
+                raise flight.outcome
             raise StillWorkingError(flight.job_id)
+        # A wait of one's own: who gives up must not take the answer from the others.
+        landing = self._patience.begin()
+        flight.waiting.append(landing)
         try:
-            async with asyncio.timeout(self._wait_budget):
-                # Shielded: one caller who gives up must not take the answer from the others.
-                ranking = await asyncio.shield(flight.future)
+            await landing
         except TimeoutError:
             raise StillWorkingError(flight.job_id) from None
+        ranking = flight.outcome
+        assert ranking is not None  # it has landed
+        if isinstance(ranking, Exception):
+            raise ranking
         fresh = ranking.revision == revision and ranking.version in self._fleet.versions
         return Found(ranking, cached=False, fresh=fresh)
 
@@ -240,8 +246,6 @@ class Dispatcher:
         self._fleet.require_capacity()
         self._admission.admit(len(self._flights), self._fleet.able_workers)
         flight = self._batches.add(question, revision, changes)
-        # An error that nobody waited for is not worth a warning at shutdown.
-        flight.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._flights[question] = flight
         return flight
 
@@ -388,11 +392,7 @@ class Dispatcher:
             self._newest_landed = max(self._newest_landed, flight.sent)
             self._admission.delivered(1, len(self._flights))
         self._batches.landed(flight.job_id)
-        if not flight.future.done():
-            if isinstance(outcome, Ranking):
-                flight.future.set_result(outcome)
-            else:
-                flight.future.set_exception(outcome)
+        flight.land(outcome)
 
     async def _sweep(self) -> None:
         """Ask again what a dead worker took along, and forget what nobody waits for any more."""
@@ -413,7 +413,7 @@ class Dispatcher:
         for kind, missed in lost.items():
             # The news may have come while the connection was being renewed.
             await self._collect([flight.question for flight in missed], just_written=False)
-            flights = [flight for flight in missed if not flight.future.done()]
+            flights = [flight for flight in missed if flight.outcome is None]
             again = [flight for flight in flights if flight.tries < _MOST_TRIES]
             await self._give_up(kind, [flight for flight in flights if flight.tries >= _MOST_TRIES])
             if again:

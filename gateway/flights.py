@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -31,8 +32,8 @@ class Flight:
         Count of changes of the user's ratings that it should have.
     job_id : str
         Job that computes it.
-    future : asyncio.Future of Ranking
-        The answer.
+    outcome : Ranking or Exception or None
+        The answer, or why there is none; None while it is under way.
     started : float
         Monotonic time at which it was asked.
     sent : float
@@ -41,17 +42,71 @@ class Flight:
         Jobs that were queued for it.
     queued : asyncio.Event
         Set when its job can be looked at.
+    waiting : list of asyncio.Future of None
+        Of those who wait, until there is an answer or their patience ends.
     """
 
     question: Question
     revision: int
     changes: int
     job_id: str
-    future: asyncio.Future[Ranking]
     started: float = field(default_factory=time.monotonic)
     sent: float = field(default_factory=time.monotonic)
     tries: int = 1
     queued: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    outcome: Ranking | Exception | None = None
+
+    def land(self, outcome: Ranking | Exception) -> None:
+        """Give all who wait the answer; only the first one counts."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Patience:
+    """Ends waits that have lasted too long, with one timer for all.
+
+    They are equally long, so the first to begin is the first to end. A timer for each, and a shield around
+    what all wait for, took a twentieth of the gateway's time.
+
+    Parameters
+    ----------
+    seconds : float
+        Longest wait.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waits: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> asyncio.Future[None]:
+        """Return what raises ``TimeoutError`` when the time is over, unless it is done by then."""
+        loop = asyncio.get_running_loop()
+        waits = self._waits
+        while waits and waits[0][1].done():
+            waits.popleft()
+        wait: asyncio.Future[None] = loop.create_future()
+        waits.append((loop.time() + self._seconds, wait))
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._end)
+        return wait
+
+    def _end(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._waits:
+            ends, wait = self._waits[0]
+            if not wait.done():
+                if ends > loop.time():
+                    self._timer = loop.call_at(ends, self._end)
+                    return
+                wait.set_exception(TimeoutError())
+            self._waits.popleft()
 
 
 @dataclass(eq=False)
@@ -94,7 +149,7 @@ class Batches:
                 loop.call_soon(self._leave, batch)  # with whatever comes at this very moment
             else:
                 loop.call_later(LONGEST_GATHERING_SECONDS, self._leave, batch)
-        flight = Flight(question, revision, changes, batch.job_id, loop.create_future())
+        flight = Flight(question, revision, changes, batch.job_id)
         batch.flights.append(flight)
         if len(batch.flights) >= BATCH_LIMIT:
             self._leave(batch)

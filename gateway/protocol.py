@@ -74,6 +74,7 @@ class MemoryProtocol(HttpToolsProtocol):
     """
 
     _answered = False
+    _idle_since: float | None = None
     _default_headers: tuple[Any, bytes] = (None, b"")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -82,10 +83,26 @@ class MemoryProtocol(HttpToolsProtocol):
         self._state: State = self.app_state["gateway"]
         super().connection_made(cast(asyncio.Transport, self._joined))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Begin a request, without the scope that most will not need."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
     def on_headers_complete(self) -> None:
         """Answer at once, begin to answer, or hand the request on."""
         self._answered = self._answer()
         if not self._answered:
+            url, headers, expecting = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expecting
+            self.headers.extend(headers)  # the list that the scope has
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -97,6 +114,40 @@ class MemoryProtocol(HttpToolsProtocol):
         """End a request."""
         if not self._answered:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for one.
+
+        uvicorn sets a timer for each wait and cancels it with the next request: as long as connections are
+        busy, ours only notes when the wait began and lets a timer of the connection look at that.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_after(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _look_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has been idle for too long."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return  # the end of the response that is under way sets another timer
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._look_after(left)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _answer(self) -> bool:
         path = self.url.rstrip(b"/")
@@ -141,7 +192,7 @@ class MemoryProtocol(HttpToolsProtocol):
         door = self._state.door
         if door.turns_away(question):
             door.turned_away += 1
-            self._joined.write_now(_BUSY % (self._default(), wishes[2]))
+            self._joined.write(_BUSY % (self._default(), wishes[2]))
             self.on_response_complete()
             return True
         preferring = wishes[3]

@@ -1,6 +1,6 @@
 """Answers that are ready: in the gateway's memory, or in Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
@@ -20,6 +20,9 @@ _CONNECTIONS = 32
 _HOT = 200
 _HALF_LOAD_CONNECTIONS = 128
 _HALF = "gateway at half its peak"
+_SMALL_MEMORY_MB = 1
+"""Holds the few dozen users that are asked for most, so that most questions go to Redis."""
+
 _SERVERS_OWN = {"date", "server", "connection"}
 """Headers that uvicorn sends of itself, or that concern one connection."""
 
@@ -122,16 +125,20 @@ def measure_zipf(bench: Bench) -> Iterator[Group]:
         port = free_port()
         baseline = Baseline(Side.LOOK_UP, port, sample.body.decode(), redis_url=stack.redis_url(1), key=copy)
         pid = stack.start_baseline(baseline)
-        usages = {"gateway": Usage("gateway"), "FastAPI": Usage("FastAPI + redis.asyncio")}
-        reads: list[int] = []
+        usages = {
+            "small": Usage(f"gateway, {_SMALL_MEMORY_MB} MB"),
+            "usual": Usage("gateway"),
+            "FastAPI": Usage("FastAPI + redis.asyncio"),
+        }
+        reads: dict[str, list[int]] = {"small": [], "usual": []}
         paths = [suggestions(user_id) for user_id in users]
 
-        def gateway() -> Outcome:
-            stack.restart_gateway()
+        def gateway(which: str, **settings: str) -> Outcome:
+            stack.restart_gateway(**settings)
             before = _reads(stack)
             load = Load(stack.port, paths, bench.plan.seconds, _CONNECTIONS, order="zipf")
-            outcome = usages["gateway"].load(stack.pids, lambda: run_hits(load))
-            reads.append(_reads(stack) - before)
+            outcome = usages[which].load(stack.pids, lambda: run_hits(load))
+            reads[which].append(_reads(stack) - before)
             return outcome
 
         def look_up() -> Outcome:
@@ -139,25 +146,39 @@ def measure_zipf(bench: Bench) -> Iterator[Group]:
             pids = {"FastAPI": pid, "Redis": stack.pids["Redis"]}
             return usages["FastAPI"].load(pids, lambda: run_hits(load))
 
-        found = bench.in_turns("keys after Zipf's law", {"gateway": gateway, "FastAPI": look_up})
+        sides: dict[str, Callable[[], Outcome]] = {
+            "small": partial(gateway, "small", LOCAL_CACHE_MB=str(_SMALL_MEMORY_MB)),
+            "usual": partial(gateway, "usual"),
+            "FastAPI": look_up,
+        }
+        found = bench.in_turns("keys after Zipf's law", sides)
         group = Group(
             "zipf",
             f"Keys drawn after Zipf's law from {len(users):,} users, all in Redis, none in the memory of the "
             f"fresh gateway, {_CONNECTIONS} connections ({hit_generator()}); against one look-up a request",
         )
-        row = Row(
-            "users after Zipf's law",
-            median(rates(found["gateway"])),
-            "answers/s",
-            "FastAPI + redis.asyncio",
-            median(rates(found["FastAPI"])),
-            mark=Mark(">=", 1.2),
-            runs=rates(found["gateway"]),
-            other_runs=rates(found["FastAPI"]),
-        )
-        group.rows.append(row)
-        shares = [100 * n / outcome.requests for n, outcome in zip(reads, found["gateway"], strict=True)]
-        group.rows.append(Row("  of them read from Redis", median(shares), "%", runs=shares))
+        for which, memory in (
+            ("small", f"memory of {_SMALL_MEMORY_MB} MB, for a few dozen users"),
+            ("usual", "memory as it is by default"),
+        ):
+            group.rows.append(
+                Row(
+                    memory,
+                    median(rates(found[which])),
+                    "answers/s",
+                    "FastAPI + redis.asyncio",
+                    median(rates(found["FastAPI"])),
+                    mark=Mark(">=", 1.2),
+                    runs=rates(found[which]),
+                    other_runs=rates(found["FastAPI"]),
+                )
+            )
+            shares = [
+                100 * n / outcome.requests for n, outcome in zip(reads[which], found[which], strict=True)
+            ]
+            # The row is about answers from Redis: with few of them its mark would be reached by memory alone.
+            mark = Mark(">=", 50) if which == "small" else None
+            group.rows.append(Row("  of them read from Redis", median(shares), "%", mark=mark, runs=shares))
         group.notes.append(
             f"A value in Redis has {len(packed):,} bytes; reads are counted by Redis itself (commandstats)."
         )

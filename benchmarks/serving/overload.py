@@ -14,7 +14,7 @@ from benchmarks.serving.usage import Usage, resident_megabytes
 
 _WORKERS = 2
 _OVER = 3
-_CONNECTIONS = 2000
+_CONNECTIONS = 6000
 _WARM_UP_USERS = 400
 _SAMPLE_SECONDS = 0.5
 _BEGIN = 1 / 6

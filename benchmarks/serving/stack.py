@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from benchmarks.load import HOST
@@ -135,10 +135,10 @@ class Stack:
             self._start_gateway()
         self._wait_until_ready()
 
-    def restart_gateway(self) -> None:
-        """Have a gateway with nothing in its memory."""
+    def restart_gateway(self, **settings: str) -> None:
+        """Have a gateway with nothing in its memory, and with other settings if any are given."""
         self.stop_gateway()
-        self._start_gateway()
+        self._start_gateway(settings)
         self._wait_until_ready()
 
     def stop_gateway(self) -> None:
@@ -262,10 +262,13 @@ class Stack:
             "WAIT_BUDGET": str(WAIT_BUDGET_SECONDS),
         }
 
-    def _start_gateway(self) -> None:
+    def _start_gateway(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.port = free_port()
         self._gateway = Child(
-            "gateway", ["gateway", f"--host={HOST}", f"--port={self.port}"], self._environment, self._logs
+            "gateway",
+            ["gateway", f"--host={HOST}", f"--port={self.port}"],
+            {**self._environment, **settings},
+            self._logs,
         )
         self._gateway.start()
 

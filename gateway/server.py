@@ -56,7 +56,7 @@ class _Server(uvicorn.Server):
     """A server that takes many new connections in each turn of its event loop.
 
     uvloop takes one. While a turn takes a tenth of a second, because there is much to answer, new clients
-    would wait for each other, the last of a thousand for minutes.
+    would wait for each other, some of them for more than ten seconds.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -2,7 +2,8 @@
 
 import gzip
 import socket
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing
 
 import httpx
 import pytest
@@ -148,6 +149,39 @@ def test_one_who_wants_the_connection_closed_gets_that(remembering: httpx.Client
         assert head.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in head.lower()
         assert body == remembering.get(KEPT[0]).content
+
+
+def test_idle_connections_are_closed_and_busy_ones_are_not(remembering: httpx.Client) -> None:
+    """uvicorn's five seconds, whichever way the last answer came; a client that asks again stays."""
+    host, port = remembering.base_url.host, remembering.base_url.port
+    request = "GET {} HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n"
+    with ExitStack() as opened:
+
+        def ask(path: str) -> socket.socket:
+            connection = opened.enter_context(socket.create_connection((str(host), port), timeout=20))
+            connection.sendall(request.format(path).encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1")
+            return connection
+
+        idle = [ask(KEPT[0]), ask("/api/v1/movies?limit=1"), ask("/api/v1/users/9/suggested_movies")]
+        busy = ask(KEPT[0])
+        began = time.monotonic()
+        while any(not _is_closed(connection) for connection in idle):
+            busy.sendall(request.format(KEPT[0]).encode())
+            assert busy.recv(65536).startswith(b"HTTP/1.1 304")
+            assert time.monotonic() - began < 20
+            time.sleep(0.2)
+        assert time.monotonic() - began > 4
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        while connection.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    return True
 
 
 @settings(max_examples=60, deadline=None)

@@ -68,6 +68,44 @@ SERVING = {
 }
 """The stages of a question, in a serving worker; two are one where cache and queue are the same Redis."""
 
+TRAINING = {"algorithm": "svd", "parameters": {"n_epochs": 5}}
+LONG_TRAINING = {"algorithm": "svd", "parameters": {"n_epochs": 300, "n_factors": 100}}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A moment in the life of a job.
+
+    Attributes
+    ----------
+    role : str
+        Queue of the worker that is to die there, or ``gateway``.
+    when : str
+        ``before`` a step, or ``after`` it: then the process dies when it is about to take the next step.
+    words : tuple of str
+        What must all occur in the step: commands sent to Redis in one go, or ``rename to <path>``.
+    where : str
+        ``parent``, ``child`` or ``parent child``: which of the processes of a worker takes the step.
+    """
+
+    role: str
+    when: str
+    words: tuple[str, ...]
+    where: str = "parent child"
+
+
+SERVING = {
+    "dequeued": Stage("serve", "after", ("LMOVE", "rq:queue:serve")),
+    "marked as started": Stage("serve", "after", ("HSET", "rq:job:", "\r\nstarted\r\n")),
+    "computed": Stage("serve", "before", ("movierec:user:", "\r\nsuggested\r\n")),
+    "written to the cache": Stage("serve", "before", ("PUBLISH", keys.ANSWERS_CHANNEL)),
+    "published": Stage("serve", "after", ("PUBLISH", keys.ANSWERS_CHANNEL)),
+}
+"""The stages of a question, in a serving worker; two are one where cache and queue are the same Redis."""
+
+WRITTEN = Stage("serve", "after", ("movierec:user:", "\r\nsuggested\r\n"))
+"""Where cache and queue are two: the ranking is in the cache, and nobody has been told."""
+
 TRAINING = {
     "training": Stage("train", "after", ("HSET", "rq:job:", '"phase": "training')),
     "renamed": Stage("train", "before", ("rename to ", "/model/current")),
@@ -193,6 +231,8 @@ class Running:
         Its Redis.
     orders : Orders
         To its processes.
+    cache_url : str, optional
+        Of the rankings, if they are elsewhere than the jobs.
     """
 
     def __init__(
@@ -202,6 +242,7 @@ class Running:
         token: dict[str, str],
         server: RedisServer,
         orders: Orders,
+        cache_url: str | None = None,
     ) -> None:
         self.client = client
         self.data_dir = data_dir
@@ -209,6 +250,12 @@ class Running:
         self.server = server
         self.orders = orders
         self.redis = connect(server.url)
+        self.cache = connect(cache_url or server.url)
+
+    def close(self) -> None:
+        """Close the connections of the test's own."""
+        self.redis.close()
+        self.cache.close()
 
     def suggest(self, user_id: int) -> httpx.Response:
         """Ask for suggestions."""
@@ -259,18 +306,20 @@ class RunningUp(Running):
         All processes but Redis.
     witness : Gateway
         The other gateway.
-    server, orders
+    server, orders, cache_url
         See :class:`Running`.
     """
 
-    def __init__(self, up: Up, witness: Gateway, server: RedisServer, orders: Orders) -> None:
-        super().__init__(up.client, up.data_dir, up.token(), server, orders)
+    def __init__(
+        self, up: Up, witness: Gateway, server: RedisServer, orders: Orders, cache_url: str | None = None
+    ) -> None:
+        super().__init__(up.client, up.data_dir, up.token(), server, orders, cache_url)
         self.up = up
         self.witness = witness
 
     def undisturbed(self, user_id: int) -> bytes:
         """Return what a gateway and workers answer that nothing happens to, computed anew."""
-        self.redis.delete(keys.ranking(Kind.SUGGESTED, user_id)[0])
+        self.cache.delete(keys.ranking(Kind.SUGGESTED, user_id)[0])
         answer = self.witness.client.get(suggestions(user_id))
         assert (answer.status_code, answer.headers["X-Cache"]) == (200, "miss")
         return answer.content
@@ -287,8 +336,13 @@ class RunningUp(Running):
 
 
 @contextmanager
-def run_up(prepared: Path, directory: Path, *options: str, **environment: str) -> Iterator[RunningUp]:
-    """Run ``movierec up`` on a copy of prepared data, and stop it at the end."""
+def run_up(
+    prepared: Path, directory: Path, *options: str, own_cache: bool = False, **environment: str
+) -> Iterator[RunningUp]:
+    """Run ``movierec up`` on a copy of prepared data, and stop it at the end.
+
+    With ``own_cache``, rankings are in a database of their own, as in containers.
+    """
     shutil.copytree(prepared, directory / "data")
     with ExitStack() as stack:
         server = RedisServer(directory / "redis")
@@ -296,12 +350,14 @@ def run_up(prepared: Path, directory: Path, *options: str, **environment: str) -
         stack.callback(server.stop)
         orders = Orders(directory / "orders")
         environment = {"QUEUE_URL": server.url, **environment}
+        if own_cache:
+            environment["CACHE_URL"] = server.url.removesuffix("/0") + "/1"
         up = stack.enter_context(Up(directory, *options, **orders.environment, **environment))
         up.wait_until_up()
         environment["DATA_DIR"] = str(up.data_dir)
         witness = stack.enter_context(Gateway(log=directory / "witness.log", **environment))
-        running = RunningUp(up, witness, server, orders)
-        stack.callback(running.redis.close)
+        running = RunningUp(up, witness, server, orders, environment.get("CACHE_URL"))
+        stack.callback(running.close)
         yield running
 
 
@@ -350,7 +406,7 @@ class RunningPieces(Running):
         """Stop the workers."""
         self.worker.stop()
         self.trainer.stop()
-        self.redis.close()
+        self.close()
 
 
 @contextmanager

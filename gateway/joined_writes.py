@@ -30,12 +30,6 @@ class JoinedWrites:
             self._loop.call_soon(self.flush)
         self._held.append(data)
 
-    def write_now(self, data: bytes) -> None:
-        """Send at once, after what is held."""
-        if self._held:
-            self.flush()
-        self._transport.write(data)
-
     def flush(self) -> None:
         """Send what is held."""
         held, self._held = self._held, []

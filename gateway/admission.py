@@ -12,6 +12,9 @@ _TARGET_SECONDS = 0.5
 than one who waits minds. More would only lengthen the queue, not the rate."""
 
 _WINDOW_SECONDS = 1.0
+_LIMIT_SECONDS = 0.005
+"""For which a limit holds: under overload it is asked for ten thousand times a second."""
+
 _FIRST_BATCHES = 8
 """Batches that each worker is given before anybody knows how fast it is."""
 
@@ -30,6 +33,8 @@ class Admission:
         self._answered: deque[tuple[float, int]] = deque()
         self._in_window = 0
         self._busy_since: float | None = None
+        self._limit = self._limit_until = 0.0
+        self._limit_workers = -1
 
     def delivered(self, n: int, under_way: int) -> None:
         """Note that questions were answered.
@@ -80,9 +85,13 @@ class Admission:
         workers : int
             Workers that are able to answer.
         """
-        rate = self._rate(time.monotonic())
-        batches = BATCH_LIMIT * max(1, workers)
-        return batches * _FIRST_BATCHES if rate is None else max(batches, rate * _TARGET_SECONDS)
+        now = time.monotonic()
+        if now >= self._limit_until or workers != self._limit_workers:
+            rate = self._rate(now)
+            batches = BATCH_LIMIT * max(1, workers)
+            self._limit = batches * _FIRST_BATCHES if rate is None else max(batches, rate * _TARGET_SECONDS)
+            self._limit_until, self._limit_workers = now + _LIMIT_SECONDS, workers
+        return self._limit
 
     def _rate(self, now: float) -> float | None:
         """Return the questions answered a second, None if there was not enough to do to tell."""

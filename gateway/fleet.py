@@ -50,6 +50,8 @@ class Fleet:
         self._task: asyncio.Task[None] | None = None
         self.reachable = False
         self.serving: list[Heartbeat] = []
+        self.able_workers = 0
+        """Those of them that have a model and answer what is asked."""
         self.warming: list[Heartbeat] = []
         self.training: list[Heartbeat] = []
         self.waiting_jobs = 0
@@ -71,11 +73,6 @@ class Fleet:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-
-    @property
-    def able_workers(self) -> int:
-        """Workers that have a model and answer what is asked."""
-        return sum(worker.model_version is not None for worker in self.serving)
 
     @property
     def newest_version(self) -> str | None:
@@ -124,6 +121,7 @@ class Fleet:
         """Read how it is at this moment; that Redis does not answer is noted, not raised."""
         try:
             self.serving = await read_heartbeats(self._queue, QueueName.SERVE)
+            self.able_workers = sum(worker.model_version is not None for worker in self.serving)
             self.warming = await read_heartbeats(self._queue, QueueName.WARM)
             self.training = await read_heartbeats(self._queue, QueueName.TRAIN)
             self.waiting_jobs = int(await self._queue.llen(f"rq:queue:{QueueName.SERVE}"))

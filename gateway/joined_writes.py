@@ -24,6 +24,10 @@ class JoinedWrites:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def is_closing(self) -> bool:
+        """Tell whether the connection is being closed; asked for with every answer."""
+        return self._transport.is_closing()
+
     def write(self, data: bytes) -> None:
         """Send soon."""
         if not self._held:

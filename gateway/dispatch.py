@@ -18,6 +18,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from gateway import tasks
 from gateway.admission import Admission
 from gateway.fleet import Fleet
 from gateway.flights import Batch, Batches, Flight, Patience
@@ -179,9 +180,7 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Leave every waiter with an error and end all tasks."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(self._tasks)
         for flight in list(self._flights.values()):
             self._land(flight, QueueUnreachable("This gateway is shutting down; ask again."))
 
@@ -220,16 +219,16 @@ class Dispatcher:
         flight = self._flights.get(question) or self._take_off(question, revision, cached.changes)
         if not wait:
             await flight.queued.wait()  # so that the job that is named exists
-            if isinstance(flight.outcome, Exception):
-                raise flight.outcome
-            raise StillWorkingError(flight.job_id)
-        # A wait of one's own: who gives up must not take the answer from the others.
-        landing = self._patience.begin()
-        flight.waiting.append(landing)
-        try:
-            await landing
-        except TimeoutError:
-            raise StillWorkingError(flight.job_id) from None
+            if flight.outcome is None:
+                raise StillWorkingError(flight.job_id)
+        else:
+            # A wait of one's own: who gives up must not take the answer from the others.
+            landing = self._patience.begin()
+            flight.waiting.append(landing)
+            try:
+                await landing
+            except TimeoutError:
+                raise StillWorkingError(flight.job_id) from None
         ranking = flight.outcome
         assert ranking is not None  # it has landed
         if isinstance(ranking, Exception):
@@ -250,9 +249,9 @@ class Dispatcher:
         return flight
 
     async def _send(self, batch: Batch) -> None:
-        """Queue a batch, all but what another gateway has under way."""
+        """Queue a batch, all but what another gateway has under way or had a moment ago."""
         try:
-            mine = []
+            mine, settled = [], []
             holders = await self._claim_and_queue(batch)
             for flight, holder in zip(batch.flights, holders, strict=True):
                 if holder is None:
@@ -260,10 +259,15 @@ class Dispatcher:
                 elif holder == _GIVEN_UP:
                     problem = "Workers died of this question; try again in a minute."
                     self._land(flight, ComputationFailed(problem))
+                elif holder == keys.SETTLED:
+                    settled.append(flight)
                 else:
                     self._batches.landed(flight.job_id)
                     flight.job_id = holder.decode()
-            if mine and len(mine) < len(batch.flights):
+            if settled:  # written after the cache had been read for us
+                await self._collect([flight.question for flight in settled], just_written=False)
+                mine += [flight for flight in settled if flight.outcome is None]  # stale again
+            if mine and any(holders):  # else they were queued with the claims
                 await self._enqueue(batch.kind, mine, batch.job_id)
             for flight in batch.flights:
                 flight.queued.set()
@@ -287,6 +291,8 @@ class Dispatcher:
 
     async def _enqueue(self, kind: Kind, flights: list[Flight], job_id: str) -> None:
         async with self._queue.pipeline(transaction=True) as pipeline:
+            for flight in flights:
+                pipeline.set(keys.claim(kind, flight.question.entity_id), job_id, px=keys.CLAIM_TTL)
             for words in self._commands(kind, flights, job_id):
                 pipeline.execute_command(*words)
             await pipeline.execute()

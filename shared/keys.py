@@ -31,6 +31,12 @@ ANSWER_TTL = timedelta(days=1)
 CLAIM_TTL = timedelta(seconds=10)
 """Of a claim, should its holder die: twice the usual wait budget."""
 
+SETTLED = b"settled"
+"""In place of a job's id in a claim: the answer was written a moment ago."""
+
+SETTLED_TTL = timedelta(seconds=2)
+"""Longer than any gateway takes from a look into the cache to its claim."""
+
 HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 HEARTBEAT_TTL = timedelta(seconds=2)
 """A worker that was silent for so long counts as gone."""
@@ -70,7 +76,11 @@ def ranking(kind: Kind, entity_id: int) -> tuple[str, str]:
 
 
 def claim(kind: Kind, entity_id: int) -> str:
-    """Return the key that holds the id of the job which computes a ranking right now."""
+    """Return the key that holds the id of the job which computes a ranking right now.
+
+    For a moment after that it holds :data:`SETTLED`, for a gateway that had looked into the cache before the
+    answer was there and claims the question only now.
+    """
     return f"movierec:claim:{kind.value}:{entity_id}"
 
 

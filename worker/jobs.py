@@ -47,6 +47,12 @@ for i, key in ipairs(KEYS) do
 end
 """
 
+_SETTLE = """
+for _, claim in ipairs(KEYS) do
+  redis.call('SET', claim, ARGV[1], 'PX', ARGV[2])
+end
+"""
+
 _PROGRESS_INTERVAL_SECONDS = 0.5
 
 _SHED_ABOVE = 2
@@ -150,7 +156,11 @@ def _answer(
             if rankings and context.cache is context.queue:
                 write_rankings(pipeline, kind, ids, rankings)
             pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
-            pipeline.delete(*claims)
+            if event is RankingEvent.WRITTEN:
+                lifetime = round(keys.SETTLED_TTL.total_seconds() * 1000)
+                pipeline.eval(_SETTLE, len(claims), *claims, keys.SETTLED, lifetime)
+            else:
+                pipeline.delete(*claims)
             pipeline.hincrby(keys.COUNTERS, counter, len(ids))
             pipeline.execute()
     return {"computed": len(ids), "expired": 0}

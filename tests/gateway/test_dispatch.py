@@ -3,19 +3,22 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 import redis
 
+from cli.redis_server import RedisServer
 from shared import keys
-from shared.broker import Heartbeat, open_queue
+from shared.broker import Heartbeat, connect, open_queue
 from shared.contract import Kind, QueueName
 from shared.ranking import Ranking
 from tests.conftest import Trained
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for
+from worker.jobs import write_rankings
 from worker.serving import Serving
 
 
@@ -80,8 +83,6 @@ def test_two_gateways_ask_once(
 
 def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, tmp_path: Path) -> None:
     settings = {"DATA_DIR": str(service.trained.data_dir), "QUEUE_URL": service.redis_url}
-    from shared.broker import connect
-
     with Gateway(log=tmp_path / "second.log", **settings) as second:
         second.wait_until_ready(2)
         with connect(service.redis_url) as client:
@@ -98,9 +99,40 @@ def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, 
     assert answers[0].content == answers[1].content
 
 
-def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, serving: Serving) -> None:
-    from shared.broker import connect
+@pytest.mark.parametrize("written", [True, False])
+def test_a_claim_that_comes_after_another_gateways_answer(
+    written: bool,
+    fake_worker: Heartbeat,
+    redis_client: redis.Redis,
+    redis_url: str,
+    trained: Trained,
+    serving: Serving,
+    tmp_path: Path,
+) -> None:
+    """The answer was written between a look into the cache and the claim: it is taken, not computed again."""
+    cache_server = RedisServer(tmp_path / "cache")
+    cache_server.start()
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "CACHE_URL": cache_server.url}
+    with ExitStack() as stack:
+        stack.callback(cache_server.stop)
+        cache = stack.enter_context(connect(cache_server.url))
+        log = tmp_path / "gateway.log"
+        gateway = stack.enter_context(Gateway(log=log, WAIT_BUDGET="1.5", **settings))
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        gateway.wait_until_ready(1)
+        redis_client.set(keys.claim(Kind.SUGGESTED, 1), keys.SETTLED)
+        redis_client.client_pause(500)
+        asked = pool.submit(gateway.client.get, "/api/v1/users/1/suggested_movies")
+        wait_for(lambda: "cmdstat_hmget" in cache.info("commandstats"), "it looked into the cache")
+        if written:
+            write_rankings(cache, Kind.SUGGESTED, [1], serving.rank(Kind.SUGGESTED, [1]))
+        answer = asked.result()
+    assert answer.status_code == (200 if written else 202), answer.text
+    assert len(open_queue(QueueName.SERVE, redis_client)) == (0 if written else 1)
+    assert (redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == keys.SETTLED) is written
 
+
+def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, serving: Serving) -> None:
     users = list(range(1, 201))
     with connect(service.redis_url) as client:
         for user_id in users:
@@ -119,8 +151,7 @@ def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, se
         for user_id, expected in zip(users[:20], serving.rank(Kind.SUGGESTED, users[:20]), strict=True):
             movies = answers[user_id - 1].json()["suggested_movies"]
             assert [movie["id"] for movie in movies] == list(expected.movie_ids)
-        keys_left = {key.decode() for key in client.keys("movierec:claim:*")}
-        assert not keys_left
+        wait_for(lambda: not client.keys("movierec:claim:*"), "no claim is left")
 
 
 def test_a_full_queue_refuses(

@@ -290,7 +290,8 @@ class Running:
 
     def claims(self) -> set[bytes]:
         """Return the claims that are held."""
-        return set(self.redis.keys("movierec:claim:*"))
+        found = self.redis.keys("movierec:claim:*")
+        return {key for key in found if self.redis.get(key) not in {None, keys.SETTLED}}
 
     def computed(self) -> int:
         """Return how many rankings were ever computed."""

@@ -50,7 +50,11 @@ STAY = {
     "rq:workers:warm": "the same",
 }
 
-COME_AND_GO = {"rq:clean_groups", *(f"rq:clean_registries:{queue}" for queue in QueueName)}
+COME_AND_GO = {
+    "rq:clean_groups",
+    *(f"rq:clean_registries:{queue}" for queue in QueueName),
+    *(f"movierec:claim:{kind}:<n>" for kind in Kind),
+}
 """Locks of seconds."""
 
 OF_THE_LIVING = {pattern for pattern in EXPIRE | STAY.keys() if "worker" in pattern} - {"rq:worker:<id>"}

@@ -45,7 +45,7 @@ def work(redis_client: redis.Redis, context: jobs.ServingContext) -> Work:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_job_writes_rankings_tells_of_them_and_gives_up_its_claims(
+def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
     work: Work, serving: Serving, kind: Kind
 ) -> None:
     client = work.client
@@ -66,7 +66,8 @@ def test_a_job_writes_rankings_tells_of_them_and_gives_up_its_claims(
         assert isinstance(stored, bytes)
         assert stored == ranking.to_bytes()
         assert 0 < client.ttl(key) <= keys.ANSWER_TTL.total_seconds()
-        assert not client.exists(keys.claim(kind, entity_id))
+        assert client.get(keys.claim(kind, entity_id)) == keys.SETTLED
+        assert 0 < client.pttl(keys.claim(kind, entity_id)) <= 1000 * keys.SETTLED_TTL.total_seconds()
     job = fetch_job(job_id, client)
     assert job is not None
     assert job.return_value() == {"computed": 2, "expired": 0}

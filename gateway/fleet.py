@@ -1,7 +1,6 @@
 """Who is there to work: read from Redis twice a second, so that a request asks memory."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import redis.asyncio
@@ -9,6 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 from rq.utils import as_text
 
+from gateway import tasks
 from gateway.admission import retry_after
 from gateway.problems import NoWorkers, QueueFull, QueueUnreachable
 from shared import keys
@@ -70,9 +70,7 @@ class Fleet:
     async def stop(self) -> None:
         """Look no more."""
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end([self._task])
 
     @property
     def newest_version(self) -> str | None:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway import paths
+from gateway import paths, tasks
 from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatcher
 from gateway.fleet import Fleet
@@ -160,13 +160,11 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
     )
     await fleet.start()
     await state.dispatcher.start()
-    tasks = [asyncio.create_task(state.keep_house()), asyncio.create_task(state.door.watch())]
+    own = [asyncio.create_task(state.keep_house()), asyncio.create_task(state.door.watch())]
     try:
         yield state
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.end(own)
         await state.dispatcher.stop()
         await fleet.stop()
         await queue.aclose()

@@ -269,12 +269,12 @@ class Dispatcher:
                 mine += [flight for flight in settled if flight.outcome is None]  # stale again
             if mine and any(holders):  # else they were queued with the claims
                 await self._enqueue(batch.kind, mine, batch.job_id)
-            for flight in batch.flights:
-                flight.queued.set()
         except (RedisError, OSError) as error:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))
             for flight in batch.flights:
                 self._land(flight, QueueUnreachable("Redis does not answer; try again soon."))
+        finally:
+            batch.queued.set()
 
     async def _claim_and_queue(self, batch: Batch) -> list[bytes | None]:
         """Return who holds the claim of each flight, None for us; if all are ours, they are queued."""
@@ -366,6 +366,7 @@ class Dispatcher:
         for start in range(0, len(questions), BATCH_LIMIT):
             part = questions[start : start + BATCH_LIMIT]
             outdated: dict[Kind, list[Flight]] = {}
+            answered = 0
             for question, cached in zip(part, await self._cache.read_many(part), strict=True):
                 flight = self._flights.get(question)
                 if flight is None or cached.ranking is None:
@@ -375,7 +376,12 @@ class Dispatcher:
                         flight.changes = cached.changes
                         outdated.setdefault(question.kind, []).append(flight)
                 elif just_written or self._is_fresh(cached, flight.revision):
+                    self._newest_landed = max(self._newest_landed, flight.sent)
                     self._land(flight, cached.ranking)
+                    answered += 1
+            if answered:
+                self._last_landing = time.monotonic()
+                self._admission.delivered(answered, len(self._flights))
             for kind, flights in outdated.items():
                 await self._ask_again(kind, flights)
 
@@ -390,13 +396,8 @@ class Dispatcher:
 
     def _land(self, flight: Flight, outcome: Ranking | Problem) -> None:
         """Give all who wait for a flight the answer."""
-        flight.queued.set()
         if self._flights.get(flight.question) is flight:
             del self._flights[flight.question]
-        if isinstance(outcome, Ranking):
-            self._last_landing = time.monotonic()
-            self._newest_landed = max(self._newest_landed, flight.sent)
-            self._admission.delivered(1, len(self._flights))
         self._batches.landed(flight.job_id)
         flight.land(outcome)
 

@@ -41,7 +41,7 @@ class Flight:
     tries : int
         Jobs that were queued for it.
     queued : asyncio.Event
-        Set when its job can be looked at.
+        Set when its job can be looked at, or there will be none.
     waiting : list of asyncio.Future of None
         Of those who wait, until there is an answer or their patience ends.
     """
@@ -50,10 +50,10 @@ class Flight:
     revision: int
     changes: int
     job_id: str
+    queued: asyncio.Event
     started: float = field(default_factory=time.monotonic)
     sent: float = field(default_factory=time.monotonic)
     tries: int = 1
-    queued: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     outcome: Ranking | Exception | None = None
 
@@ -115,6 +115,7 @@ class Batch:
 
     kind: Kind
     job_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    queued: asyncio.Event = field(default_factory=asyncio.Event)
     flights: list[Flight] = field(default_factory=list)
 
 
@@ -149,7 +150,7 @@ class Batches:
                 loop.call_soon(self._leave, batch)  # with whatever comes at this very moment
             else:
                 loop.call_later(LONGEST_GATHERING_SECONDS, self._leave, batch)
-        flight = Flight(question, revision, changes, batch.job_id)
+        flight = Flight(question, revision, changes, batch.job_id, batch.queued)
         batch.flights.append(flight)
         if len(batch.flights) >= BATCH_LIMIT:
             self._leave(batch)

@@ -6,13 +6,14 @@ Redis is away.
 """
 
 import gzip
-import hashlib
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+
+import xxhash
 
 _SMALLEST_COMPRESSED = 1024
 _COMPRESSION_LEVEL = 1
@@ -57,7 +58,7 @@ class Answer:
     _compressed: bytes | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.etag = hashlib.sha1(self.body, usedforsecurity=False).hexdigest()[:24].encode()
+        self.etag = xxhash.xxh3_128_hexdigest(self.body).encode()
         self.head = (
             b"vary: Accept-Encoding, Origin\r\nx-cache: hit\r\ncache-control: %b\r\n"
             % self.cache_control.encode()

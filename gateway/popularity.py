@@ -56,24 +56,18 @@ class Popularity:
         self._memory = memory
         self._counts: Counter[str] = Counter()
         self._warmed: tuple[str, int] | None = None
-        self.hits = 0
-        """Answers that Redis had, since they were last reported."""
 
     def count(self, member: str) -> None:
         """Note that something was asked for, see :func:`shared.keys.asked`."""
         self._counts[member] += 1
 
     async def flush(self) -> None:
-        """Add the counts to those of all gateways, and say how much was answered from memory.
+        """Add the counts to those of all gateways.
 
         Counts that cannot be written are lost: they only say what to compute first.
         """
         counts, self._counts = self._counts, Counter()
         counts.update(self._memory.take_hits())
-        remembered, self._memory.answered = self._memory.answered, 0
-        read, self.hits = self.hits, 0
-        if remembered or read:
-            log.info("answered from caches", memory=remembered, redis=read, kept=len(self._memory))
         if counts:
             weight = 2.0 ** ((time.time() - _ORIGIN_SECONDS) / _HALF_LIFE_SECONDS)
             async with self._queue.pipeline(transaction=False) as pipeline:

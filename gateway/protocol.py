@@ -227,10 +227,10 @@ class MemoryProtocol(HttpToolsProtocol):
         if not turn.keep_alive:
             self.transport.close()
         self.on_response_complete()
-        if cached:
-            self._state.popularity.hits += 1
-        else:
-            access_log.write(wishes[2].decode(), "GET", path.decode(), status, started)
+        usual = response is None
+        if usual:
+            self._state.tally.add(started, cached=cached)
+        access_log.write(wishes[2].decode(), "GET", path.decode(), status, started, usual=usual)
 
     def _write(self, answer: Answer, head: bytes, wishes: _Wishes, keep_alive: bool = True) -> int:
         """Write an answer as :func:`gateway.responses.send` would, and return the status."""

@@ -1,7 +1,9 @@
 """Bytes of answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from operator import itemgetter
+from typing import Any
 
 import orjson
 
@@ -45,7 +47,7 @@ def ranking(kind: Kind, result: Ranking, catalogue: Catalogue) -> bytes:
     movie_ids, scores = result.movie_ids, result.scores
     fragments = catalogue.fragments
     try:
-        movies = [fragments[movie_id] for movie_id in movie_ids]
+        movies = _pick(movie_ids, fragments)
     except KeyError:
         known = [
             (movie_id, score)
@@ -53,20 +55,25 @@ def ranking(kind: Kind, result: Ranking, catalogue: Catalogue) -> bytes:
             if movie_id in fragments
         ]
         movies, scores = [fragments[movie_id] for movie_id, _ in known], [score for _, score in known]
-    if not movies:
-        return _OPENINGS[kind] + b"]}"
-    parts: list[bytes] = [b""] * (2 * len(movies))
-    parts[0::2] = movies
-    parts[1::2] = _score_texts(kind, result.decimals, scores)
-    return b"%b%b]}" % (_OPENINGS[kind], b"".join(parts)[:-1])
+    parts = [_OPENINGS[kind]] * (2 * len(movies) + 2)
+    parts[1:-1:2] = movies
+    parts[2:-1:2] = _score_texts(kind, result.decimals, scores)
+    parts[-1] = b"]}"
+    parts[-2] = parts[-2].removesuffix(b",")
+    return b"".join(parts)
 
 
-def _score_texts(kind: Kind, decimals: int, scores: Iterable[int]) -> list[bytes]:
+def _pick(places: Sequence[int], table: Any) -> Sequence[bytes]:
+    """Return what a table has at some places, in half the time of a loop."""
+    return itemgetter(*places)(table) if len(places) > 1 else [table[place] for place in places]
+
+
+def _score_texts(kind: Kind, decimals: int, scores: Sequence[int]) -> Sequence[bytes]:
     """Return how each movie's object ends, with a comma: looked up, since there are but a few thousand."""
     if decimals == RULES[kind].decimals:
         table = _score_table(kind)
         try:
-            return [table[score] for score in scores]
+            return _pick(scores, table)
         except IndexError:
             pass
     return [_score_text(kind, decimals, score) for score in scores]

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import paths, tasks
+from gateway.access_log import Tally
 from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatcher
 from gateway.fleet import Fleet
@@ -59,6 +60,8 @@ class State:
         What is asked most.
     door : Door
         Turns away what is too much.
+    tally : Tally
+        Counts the usual answers.
     catalogue : Catalogue
         The movies, replaced as a whole after an import.
     """
@@ -71,6 +74,7 @@ class State:
     dispatcher: Dispatcher
     popularity: Popularity
     door: Door
+    tally: Tally = field(default_factory=Tally)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
     async def user_exists(self, user_id: int) -> bool:
@@ -91,10 +95,12 @@ class State:
                 await self.popularity.warm(self.catalogue.revision)
                 if time.monotonic() - flushed > _FLUSH_SECONDS:
                     flushed = time.monotonic()
-                    await self.popularity.flush()
+                    remembered, self.memory.answered = self.memory.answered, 0
+                    self.tally.report(remembered, len(self.memory))
                     turned_away, self.door.turned_away = self.door.turned_away, 0
                     if turned_away:
                         log.warning("more is asked than can be answered", turned_away=turned_away)
+                    await self.popularity.flush()
             except SQLAlchemyError as error:
                 log.warning("the database does not answer", reason=str(getattr(error, "orig", error)))
             except (RedisError, OSError) as error:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from redis.asyncio.retry import Retry as AsyncConnectionRetry
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
 from rq.exceptions import NoSuchJobError
@@ -106,12 +107,28 @@ def connect(url: str, timeout: float = 5.0) -> redis.Redis:
         raise ConfigurationError(_NOT_A_URL) from None
 
 
+_PACKER = HiredisRespSerializer()
+
+
+class _Connection(redis.asyncio.Connection):
+    """A connection whose commands hiredis packs, as those of redis-py's other client are.
+
+    For the hundreds of keys of a batch Python takes half a millisecond, a tenth of the time of a gateway.
+    """
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return a command as bytes."""
+        packed: list[bytes] = _PACKER.pack(*args)
+        return packed
+
+
 def connect_async(url: str, timeout: float) -> redis.asyncio.Redis:
     """Return an asyncio client like that of :func:`connect`."""
     try:
         # Whoever comes when all connections are busy waits for one, instead of being refused.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
+            connection_class=_Connection,
             max_connections=_ASYNC_CONNECTIONS,
             timeout=timeout,
             socket_timeout=timeout,

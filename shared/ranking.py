@@ -7,14 +7,13 @@ and the scores (i32 each, in units of ``10 ** -decimals``). 150 movies take abou
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FORMAT = 2
 _HEADER = struct.Struct("<BBHIIB")
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(NamedTuple):
     """Movies and their scores, best first.
 
     Attributes
@@ -23,14 +22,14 @@ class Ranking:
         Model version that computed it.
     revision : int
         Revision of the data that it was computed from.
-    changes : int
-        How often the user's ratings had changed, as :data:`shared.keys.CHANGES_FIELD` counts.
     decimals : int
         Digits after the point of a score.
     movie_ids : sequence of int
         MovieLens ids.
     scores : sequence of int
         Scores times ``10 ** decimals``, rounded, so that each reader prints the very same digits.
+    changes : int
+        How often the user's ratings had changed, as :data:`shared.keys.CHANGES_FIELD` counts.
     """
 
     version: str
@@ -56,7 +55,10 @@ class Ranking:
                 return None
             start = _HEADER.size + length
             version = packed[_HEADER.size : start].decode("ascii")
-            numbers = struct.unpack(f"<{n}I{n}i", packed[start:])
+            if len(packed) != start + 8 * n:
+                return None
+            movie_ids = struct.unpack_from(f"<{n}I", packed, start)
+            scores = struct.unpack_from(f"<{n}i", packed, start + 4 * n)
         except (struct.error, UnicodeDecodeError):
             return None
-        return cls(version, revision, decimals, numbers[:n], numbers[n:], changes)
+        return cls(version, revision, decimals, movie_ids, scores, changes)

@@ -7,7 +7,7 @@ run more than once for the same ids: they overwrite a ranking with the same one.
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -144,7 +144,7 @@ def _answer(
     event, counter = RankingEvent.FAILED, keys.Counter.FAILED
     try:
         rankings = [
-            replace(ranking, changes=count)
+            ranking._replace(changes=count)
             for ranking, count in zip(context.serving.rank(kind, ids), changes, strict=True)
         ]
         if context.cache is not context.queue:
@@ -233,7 +233,7 @@ def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequ
     # Before the ratings are read, so that a change meanwhile shows.
     counts = cache.register_script(_READ_CHANGES)(owners, [keys.CHANGES_FIELD])
     rankings = [
-        replace(ranking, changes=int(count or 0))
+        ranking._replace(changes=int(count or 0))
         for ranking, count in zip(serving.rank(kind, ids), counts, strict=True)
     ]
     write_rankings(cache, kind, ids, rankings)

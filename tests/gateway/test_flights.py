@@ -57,7 +57,7 @@ def test_waits_that_begin_later_end_later_and_all_end() -> None:
 
 def test_only_the_first_outcome_of_a_flight_counts_and_nobody_is_told_twice() -> None:
     async def run() -> None:
-        flight = Flight(Question(Kind.SUGGESTED, 1), 1, 0, "job")
+        flight = Flight(Question(Kind.SUGGESTED, 1), 1, 0, "job", asyncio.Event())
         patience = Patience(BUDGET)
         flight.waiting = [patience.begin(), patience.begin()]
         with pytest.raises(TimeoutError):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -12,7 +12,8 @@ class Coalescer(Generic[K, V]):
     """Answers questions that come singly with calls for several.
 
     A question that comes alone leaves at once; those that come while a call is under way leave together when
-    it is back. So nothing waits for a timer, and the more is asked, the more a call carries.
+    it is back, or as soon as they fill another one. So nothing waits for a timer, the more is asked, the more a
+    call carries, and a long turn of the event loop, several of which a call takes, does not limit the rate.
 
     Parameters
     ----------
@@ -26,15 +27,15 @@ class Coalescer(Generic[K, V]):
         self._fetch = fetch
         self._limit = limit
         self._waiting: list[tuple[K, asyncio.Future[V]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: K) -> V:
         """Return the answer to one question; an error of a call is raised to all whom it should answer."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[V] = loop.create_future()
         self._waiting.append((key, future))
-        if self._task is None:
-            self._task = loop.create_task(self._run())
+        if not self._tasks or len(self._waiting) % self._limit == 0:
+            self._tasks.add(loop.create_task(self._run()))
         return await future
 
     async def _run(self) -> None:
@@ -54,7 +55,8 @@ class Coalescer(Generic[K, V]):
                         if not future.done():
                             future.set_result(value)
         finally:
-            self._task = None
+            # Not by a callback: one who asks before that is run would wait for a call that is over.
+            self._tasks.discard(cast(asyncio.Task[None], asyncio.current_task()))
             for _, future in batch + self._waiting:  # after a cancellation
                 future.cancel()
             self._waiting = []

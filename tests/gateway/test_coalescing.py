@@ -29,6 +29,40 @@ def test_questions_that_come_while_a_call_is_under_way_share_the_next() -> None:
     assert calls == [[1], [2, 3, 4], [5]]
 
 
+def test_full_calls_wait_for_no_other() -> None:
+    """In a long turn of the event loop more is asked than a call carries."""
+    calls: list[list[int]] = []
+
+    async def run() -> list[int]:
+        go_on = asyncio.Event()
+
+        async def fetch(keys: list[int]) -> list[int]:
+            calls.append(keys)
+            await go_on.wait()
+            return keys
+
+        coalescer = Coalescer(fetch, limit=2)
+        asked = [asyncio.create_task(coalescer.ask(key)) for key in range(7)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert calls == [[0, 1], [2, 3], [4, 5], [6]]  # who began first may take the rest along
+        go_on.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == list(range(7))
+
+
+def test_whoever_asks_when_a_call_is_just_over_is_answered() -> None:
+    async def run() -> list[int]:
+        async def fetch(keys: list[int]) -> list[int]:
+            return keys
+
+        coalescer = Coalescer(fetch, limit=2)
+        return [await coalescer.ask(key) for key in range(5)]
+
+    assert asyncio.run(asyncio.wait_for(run(), 10)) == list(range(5))
+
+
 def test_an_error_reaches_those_of_its_call_and_nobody_else() -> None:
     async def run() -> list[object]:
         async def fetch(keys: list[int]) -> list[int]:

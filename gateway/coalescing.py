@@ -12,8 +12,8 @@ class Coalescer(Generic[K, V]):
     """Answers questions that come singly with calls for several.
 
     A question that comes alone leaves at once; those that come while a call is under way leave together when
-    it is back, or as soon as they fill another one. So nothing waits for a timer, the more is asked, the more a
-    call carries, and a long turn of the event loop, several of which a call takes, does not limit the rate.
+    it is back, or as soon as they fill another one. So nothing waits for a timer, the more is asked, the more
+    a call carries, and a long turn of the event loop, several of which a call takes, does not limit the rate.
 
     Parameters
     ----------

@@ -34,6 +34,13 @@ class JoinedWrites:
             self._loop.call_soon(self.flush)
         self._held.append(data)
 
+    def send(self, data: bytes) -> None:
+        """Send a whole response, to which nothing will be joined."""
+        if self._held:
+            self._held.append(data)
+        else:
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Send what is held."""
         held, self._held = self._held, []

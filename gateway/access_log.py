@@ -4,6 +4,7 @@ To write a line takes longer than an answer from memory, and a tenth of the gate
 a worker.
 """
 
+import logging
 import time
 
 import structlog
@@ -35,6 +36,11 @@ def write(
         ms = round((time.perf_counter() - started) * 1000, 2)
         tell = log.debug if usual else log.info
         tell("request", request_id=request_id, method=method, path=path, status=status, ms=ms)
+
+
+def tells_all() -> bool:
+    """Tell whether usual requests are logged, too."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 class Tally:

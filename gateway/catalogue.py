@@ -8,6 +8,9 @@ from sqlalchemy import Engine
 
 from shared.database import queries
 
+_HIGHEST_LISTED = 2**21
+"""Id of a movie up to which a list has a place for each: 16 MB. MovieLens' highest is below 300,000."""
+
 
 class Catalogue:
     """The movies of one data revision.
@@ -25,6 +28,8 @@ class Catalogue:
     def __init__(self, revision: int, fragments: dict[int, bytes], user_ids: "array[int]") -> None:
         self.revision = revision
         self.fragments = fragments
+        self.by_id = _by_id(fragments)
+        """The same for ranges of ids: what is not there is None, or raises ``LookupError``."""
         self._user_ids = user_ids
 
     @classmethod
@@ -61,3 +66,11 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.fragments)
+
+
+def _by_id(fragments: dict[int, bytes]) -> list[bytes | None] | dict[int, bytes]:
+    """Return a list if no id is too high for one: it is looked up in half the time of a hash table."""
+    highest = max(fragments, default=0)
+    if highest > _HIGHEST_LISTED:
+        return fragments
+    return [fragments.get(movie_id) for movie_id in range(highest + 1)]

@@ -230,7 +230,8 @@ class MemoryProtocol(HttpToolsProtocol):
         usual = response is None
         if usual:
             self._state.tally.add(started, cached=cached)
-        access_log.write(wishes[2].decode(), "GET", path.decode(), status, started, usual=usual)
+        if not usual or access_log.tells_all():
+            access_log.write(wishes[2].decode(), "GET", path.decode(), status, started, usual=usual)
 
     def _write(self, answer: Answer, head: bytes, wishes: _Wishes, keep_alive: bool = True) -> int:
         """Write an answer as :func:`gateway.responses.send` would, and return the status."""

@@ -45,16 +45,14 @@ def ranking(kind: Kind, result: Ranking, catalogue: Catalogue) -> bytes:
     packed with, so that the digits are the worker's.
     """
     movie_ids, scores = result.movie_ids, result.scores
-    fragments = catalogue.fragments
     try:
-        movies = _pick(movie_ids, fragments)
-    except KeyError:
-        known = [
-            (movie_id, score)
-            for movie_id, score in zip(movie_ids, scores, strict=True)
-            if movie_id in fragments
-        ]
-        movies, scores = [fragments[movie_id] for movie_id, _ in known], [score for _, score in known]
+        movies = _pick(movie_ids, catalogue.by_id)
+    except LookupError:
+        movies = [None]
+    if None in movies:
+        known = [place for place, movie_id in enumerate(movie_ids) if movie_id in catalogue]
+        movies = [catalogue.fragments[movie_ids[place]] for place in known]
+        scores = [scores[place] for place in known]
     parts = [_OPENINGS[kind]] * (2 * len(movies) + 2)
     parts[1:-1:2] = movies
     parts[2:-1:2] = _score_texts(kind, result.decimals, scores)
@@ -63,7 +61,7 @@ def ranking(kind: Kind, result: Ranking, catalogue: Catalogue) -> bytes:
     return b"".join(parts)
 
 
-def _pick(places: Sequence[int], table: Any) -> Sequence[bytes]:
+def _pick(places: Sequence[int], table: Any) -> Sequence[Any]:
     """Return what a table has at some places, in half the time of a loop."""
     return itemgetter(*places)(table) if len(places) > 1 else [table[place] for place in places]
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import hiredis
 import redis
 import redis.asyncio
 from pydantic import BaseModel, ValidationError
 from redis.asyncio.retry import Retry as AsyncConnectionRetry
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
-from redis.connection import HiredisRespSerializer
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
 from rq.exceptions import NoSuchJobError
@@ -107,9 +107,6 @@ def connect(url: str, timeout: float = 5.0) -> redis.Redis:
         raise ConfigurationError(_NOT_A_URL) from None
 
 
-_PACKER = HiredisRespSerializer()
-
-
 class _Connection(redis.asyncio.Connection):
     """A connection whose commands hiredis packs, as those of redis-py's other client are.
 
@@ -117,9 +114,11 @@ class _Connection(redis.asyncio.Connection):
     """
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        """Return a command as bytes."""
-        packed: list[bytes] = _PACKER.pack(*args)
-        return packed
+        """Return a command as bytes; redis-py takes apart names of two words, of which there are few."""
+        name = args[0]
+        if (b" " if isinstance(name, bytes) else " ") in name:
+            return list(super().pack_command(*args))
+        return [hiredis.pack_command(args)]
 
 
 def connect_async(url: str, timeout: float) -> redis.asyncio.Redis:

@@ -192,7 +192,7 @@ class MemoryProtocol(HttpToolsProtocol):
         door = self._state.door
         if door.turns_away(question):
             door.turned_away += 1
-            self._joined.send(_BUSY % (self._default(), wishes[2]))
+            self._joined.write(_BUSY % (self._default(), wishes[2]))
             self.on_response_complete()
             return True
         preferring = wishes[3]
@@ -240,13 +240,13 @@ class MemoryProtocol(HttpToolsProtocol):
         encoding = b"content-encoding: gzip\r\n" if body is not None else b""
         tag = answer.tag(compressed=body is not None)
         if if_none_match is not None and answer.matches(if_none_match):
-            self._joined.send(
+            self._joined.write(
                 b"HTTP/1.1 304 Not Modified\r\n%b%b%betag: %b\r\nx-request-id: %b\r\n\r\n"
                 % (self._default(), _connection(keep_alive), head, tag, own_id)
             )
             return 304
         body = answer.body if body is None else body
-        self._joined.send(
+        self._joined.write(
             b"HTTP/1.1 200 OK\r\n%b%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n"
             b"etag: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (
@@ -264,7 +264,7 @@ class MemoryProtocol(HttpToolsProtocol):
 
     def _write_response(self, response: Response, own_id: bytes, keep_alive: bool) -> int:
         status = response.status_code
-        self._joined.send(
+        self._joined.write(
             b"HTTP/1.1 %d %b\r\n%b%b%bx-request-id: %b\r\n\r\n%b"
             % (
                 status,

@@ -8,8 +8,8 @@ class JoinedWrites:
     """A transport that sends what is written within one turn of the event loop together.
 
     uvicorn writes the headers of a response and then its body, and each write is a system call that wakes
-    whoever waits at the other end. Whole responses gain, too: all of a turn leave one after the other, so that
-    a client that has many connections is woken once.
+    whoever waits at the other end. Whole responses gain, too: all of a turn leave one after the other, so
+    that a client that has many connections is woken once.
 
     Parameters
     ----------

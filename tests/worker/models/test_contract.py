@@ -7,6 +7,7 @@ import pytest
 
 from shared.algorithms import CONFIGS, AlgorithmConfig
 from shared.errors import ArtifactError, ConfigurationError
+from worker.models import base
 from worker.models.base import Catalogue, Model, RatingsBatch, TrainingData, ratings_batch
 from worker.models.registry import MODELS, model_class
 from worker.top_k import top_k
@@ -191,9 +192,16 @@ def test_more_than_the_catalogue_can_be_asked_for(model: Model, board: TrainingD
     assert sorted(columns.tolist()) == list(range(N_MOVIES))
 
 
-def test_columns_find_movies(model: Model) -> None:
-    found = model.columns(np.array([129, 100, 99, 130, 0, 2**31 - 1], dtype=np.int32))
-    assert found.tolist() == [29, 0, -1, -1, -1, -1]
+@pytest.mark.parametrize("highest_listed", [129, 128])
+def test_columns_find_movies(
+    model: Model, highest_listed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_HIGHEST_LISTED", highest_listed)
+    model.save(tmp_path)
+    found = (
+        type(model).load(tmp_path).columns(np.array([129, 100, 99, 130, 0, -1, 2**31 - 1], dtype=np.int32))
+    )
+    assert found.tolist() == [29, 0, -1, -1, -1, -1, -1]
 
 
 def test_what_is_saved_is_loaded(model: Model, board: TrainingData, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rq.utils import as_text
 from cli.processes import Child, stop_process
 from cli.redis_server import RedisServer
 from shared.broker import Heartbeat, connect, enqueue_rankings, fetch_job
-from shared.contract import RULES, Kind, QueueName
+from shared.contract import BATCH_LIMIT, RULES, Kind, QueueName
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.errors import ServiceError
@@ -73,7 +73,7 @@ def run(settings: Settings, n_workers: int) -> str:
                 child.stop()
             stop_process(bare)
             redis_server.stop()
-    lines = [f"Private memory after {_QUESTIONS} jobs for 64 users each (MB)", ""]
+    lines = [f"Private memory after {_QUESTIONS} jobs for {BATCH_LIMIT} users each (MB)", ""]
     lines.append(f"{'an RQ worker with nothing in it':<36}{bare_size:>8.1f}")
     lines += [f"{f'serving worker {number}':<36}{size:>8.1f}" for number, size in enumerate(sizes, start=1)]
     lines.append(f"{'a serving worker above a bare one':<36}{float(np.mean(sizes)) - bare_size:>8.1f}")
@@ -90,7 +90,7 @@ def _ask(settings: Settings, url: str, n_workers: int) -> None:
     """Wait for the workers and give all of them work."""
     engine = open_database(settings.database)
     with engine.connect() as connection:
-        user_ids = queries.some_users(connection, 64 * _QUESTIONS)
+        user_ids = queries.some_users(connection, BATCH_LIMIT * _QUESTIONS)
     engine.dispose()
     deadline = time.monotonic() + _DEADLINE_SECONDS
     with connect(url) as client:
@@ -98,7 +98,7 @@ def _ask(settings: Settings, url: str, n_workers: int) -> None:
             _check(deadline)
         job_ids = []
         for number in range(_QUESTIONS):
-            ids = [user_ids[(number * 64 + i) % len(user_ids)] for i in range(64)]
+            ids = [user_ids[(number * BATCH_LIMIT + i) % len(user_ids)] for i in range(BATCH_LIMIT)]
             job_ids.append(f"{number:032x}")
             enqueue_rankings(
                 client, RULES[Kind.SUGGESTED].job, ids, job_id=job_ids[-1], deadline=time.time() + 60

@@ -106,5 +106,5 @@ TRAIN_JOB = "worker.jobs.train"
 ALLOWED_JOBS = frozenset({TRAIN_JOB, *(rule.job for rule in RULES.values())})
 """The only functions that a queue may name."""
 
-BATCH_LIMIT = 64
+BATCH_LIMIT = 128
 """Most ids in one job."""

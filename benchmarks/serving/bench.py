@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 ASKED_USERS = 10_000
 _USERS, _RATINGS = 12_000, 1_200_000
-_MANY_USERS, _RATINGS_OF_MANY = 400_000, 4_000_000
+_MANY_USERS, _RATINGS_OF_MANY = 300_000, 30_000_000
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ class Bench:
         size = Size(movies, _USERS, _RATINGS)
         return prepare(self.directory / f"serving-{movies}", size, self.progress)
 
-    def data_of_many(self) -> tuple[Path, int]:
-        """Return a prepared data directory, with many users if the plan says so, and their number."""
-        movies = self.movies[0]
+    def data_of_many(self) -> tuple[Path, Size]:
+        """Return a data directory with the largest catalogue, with many users if the plan says so."""
+        movies = self.movies[-1]
         if not self.plan.many_users:
-            return self.data(movies), _USERS
+            return self.data(movies), Size(movies, _USERS, _RATINGS)
         size = Size(movies, _MANY_USERS, _RATINGS_OF_MANY)
-        return prepare(self.directory / f"serving-{movies}-many-users", size, self.progress), _MANY_USERS
+        return prepare(self.directory / f"serving-{movies}-many-users", size, self.progress), size
 
     def tell(self, what: str) -> None:
         """Say what is done now."""

@@ -1,6 +1,7 @@
 """Databases and models to serve from, made once and kept."""
 
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,6 +76,7 @@ def prepare(directory: Path, size: Size, progress: Progress) -> Path:
     progress(Step(f"importing and training, {size.movies:,} movies", 0))
     parameters = [f"--parameter={name}={value}" for name, value in _PARAMETERS.items()]
     _run(directory, ["train", f"--data={files}", *parameters])
+    shutil.rmtree(files)
     done.write_text(wanted)
     return directory
 

@@ -15,9 +15,10 @@ from benchmarks.serving.noop import NoOpWorkers
 from benchmarks.serving.stack import Stack, suggestions
 from benchmarks.serving.table import Group, Mark, Row, number
 from benchmarks.serving.usage import Usage
+from shared.contract import BATCH_LIMIT
 from shared.errors import ServiceError
 
-_CONNECTIONS = (128, 256, 512)
+_CONNECTIONS = (256, 512, 1024)
 _WARM_UP_USERS = 400
 _PAUSE_SECONDS = 0.03
 """Between lone questions, so that each finds everybody idle."""
@@ -88,7 +89,7 @@ def _measure_misses(bench: Bench, stack: Stack, movies: int, n_workers: int) -> 
     )
     for side, what, mark in (
         ("http", f"over HTTP, {connections} connections", mark_of(movies)),
-        ("batches", "jobs for 64 users each, no HTTP", mark_of(movies)),
+        ("batches", f"jobs for {BATCH_LIMIT} users each, no HTTP", mark_of(movies)),
     ):
         group.rows.append(
             Row(

@@ -1,5 +1,10 @@
-"""Three times as many questions as can be answered."""
+"""Three times as many questions as can be answered.
 
+The mark is for a number of workers that leaves a core to gateway, Redis and generator. Without one the time
+that it takes to ask twice as much again, and to refuse it, is missing from the answers.
+"""
+
+import os
 import time
 from collections.abc import Iterator, Mapping
 from statistics import fmean, median
@@ -10,9 +15,9 @@ from benchmarks.serving.generator import LoadProcess
 from benchmarks.serving.misses import ask_all, best_connections
 from benchmarks.serving.stack import WAIT_BUDGET_SECONDS, Stack, suggestions
 from benchmarks.serving.table import Group, Mark, Row, number
-from benchmarks.serving.usage import Usage, resident_megabytes
+from benchmarks.serving.usage import GENERATOR, Usage, resident_megabytes
 
-_WORKERS = 2
+_WORKERS = (1, 2)
 _OVER = 3
 _CONNECTIONS = 6000
 _WARM_UP_USERS = 400
@@ -26,17 +31,24 @@ _LEAD_SECONDS = 2.0
 
 def measure_overload(bench: Bench) -> Iterator[Group]:
     """Find the peak of misses, then ask three times as fast without waiting for answers."""
-    data, n_users = bench.data_of_many()
-    users = range(1, n_users + 1 - _WARM_UP_USERS)
-    spare = range(n_users + 1 - _WARM_UP_USERS, n_users + 1)
+    for n_workers in _WORKERS:
+        yield _measure_overload(bench, n_workers)
+
+
+def _measure_overload(bench: Bench, n_workers: int) -> Group:
+    data, size = bench.data_of_many()
+    users = range(1, size.users + 1 - _WARM_UP_USERS)
+    spare = range(size.users + 1 - _WARM_UP_USERS, size.users + 1)
     with Stack(data) as stack:
-        stack.scale(_WORKERS)
+        stack.scale(n_workers)
         connections, tried = best_connections(bench, stack, users)
         peaks = []
+        at_peak = Usage("at the peak")
         for turn in range(bench.plan.repeats):
             bench.tell(f"the peak over {connections} connections, {turn + 1} of {bench.plan.repeats}")
             stack.forget(spare)
-            peaks.append(ask_all(stack, users, bench.plan.seconds, connections).ok_rate)
+            outcome = at_peak.load(stack.pids, lambda: ask_all(stack, users, bench.plan.seconds, connections))
+            peaks.append(outcome.ok_rate)
         peak = median(peaks)
         rate = _OVER * peak
         seconds = min(bench.plan.overload_seconds, len(users) / rate)
@@ -62,10 +74,13 @@ def measure_overload(bench: Bench) -> Iterator[Group]:
             process.stop()
     first = max(1, round(seconds * _BEGIN))
     steady = outcome.ok_per_second[first : max(first + 1, int(seconds))]
+    marked = n_workers < len(os.sched_getaffinity(0))
+    workers = f"{n_workers} worker{'s' * (n_workers > 1)}"
     group = Group(
         "overload",
-        f"{_OVER} x the peak of misses, {number(rate)} questions/s for {seconds:.0f} s, {_WORKERS} workers, "
-        f"{bench.movies[0]:,} movies, up to {_CONNECTIONS:,} connections (benchmarks.load, random arrivals)",
+        f"{_OVER} x the peak of misses, {number(rate)} questions/s for {seconds:.0f} s, {workers}, "
+        f"{size.ratings:,} ratings of {size.movies:,} movies, up to {_CONNECTIONS:,} connections "
+        "(benchmarks.load, random arrivals)",
     )
     group.rows = [
         Row(
@@ -74,7 +89,7 @@ def measure_overload(bench: Bench) -> Iterator[Group]:
             "answers/s",
             "the peak",
             peak,
-            mark=Mark(">=", 0.9),
+            mark=Mark(">=", 0.9) if marked else None,
             runs=[float(n) for n in steady],
             other_runs=peaks,
         ),
@@ -113,9 +128,16 @@ def measure_overload(bench: Bench) -> Iterator[Group]:
         + ".",
         f"{outcome.connections:,} connections were opened; the generator was late by "
         f"{number(outcome.late_ms)} ms at its p99.",
+        at_peak.note(),
         usage.note(),
     ]
-    yield group
+    if not marked:
+        before, after = at_peak.cores[GENERATOR], usage.cores[GENERATOR]
+        group.notes.append(
+            f"Without a mark: with {workers} no core is left over for asking and refusing. To ask alone took "
+            f"{after:.2f} cores instead of {before:.2f}."
+        )
+    return group
 
 
 def _watch(process: LoadProcess, pids: Mapping[str, int], sizes: list[dict[str, float]]) -> LoadProcess:

@@ -84,9 +84,14 @@ class Usage:
             self._used[name] += cpu_seconds(pid) - before[name]
         return result
 
+    @property
+    def cores(self) -> dict[str, float]:
+        """Cores that each process used."""
+        return {name: used / self._seconds for name, used in self._used.items()}
+
     def note(self) -> str:
         """Return a line that says who was busy, and so what the limit was."""
-        cores = {name: used / self._seconds for name, used in self._used.items()}
+        cores = self.cores
         others = max(0.0, (self._all_used - sum(self._used.values())) / self._all_seconds)
         shares = sorted(cores.items(), key=lambda item: -item[1])
         shown = ", ".join(f"{name} {share:.2f}" for name, share in [*shares, ("all else", others)])

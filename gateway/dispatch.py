@@ -203,11 +203,11 @@ class Dispatcher:
         UnknownUser, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed
             If it will not be.
         """
+        await self._require_entity(question)
         self._being_read += 1
         try:
             cached = await self._cache.read(question)
         except (RedisError, OSError):
-            await self._require_entity(question)
             raise QueueUnreachable("Redis does not answer; try again soon.") from None
         finally:
             self._being_read -= 1
@@ -215,7 +215,6 @@ class Dispatcher:
         self.found_share += (usable - self.found_share) * _FOUND_WEIGHT
         if cached.ranking is not None and usable:
             return Found(cached.ranking, cached=True, fresh=True)
-        await self._require_entity(question)
         flight = self._flights.get(question) or self._take_off(question, fingerprint, cached.changes)
         if not wait:
             await flight.queued.wait()  # so that the job that is named exists
@@ -237,7 +236,7 @@ class Dispatcher:
         return Found(ranking, cached=False, fresh=fresh)
 
     async def _require_entity(self, question: Question) -> None:
-        """Refuse made-up users: that they do not exist needs no worker, and they must not fill the queue."""
+        """Refuse made-up users, whatever the cache holds: they must neither be served nor fill the queue."""
         if question.kind is Kind.SUGGESTED and not await self._user_exists(question.entity_id):
             raise UnknownUser(question.entity_id)
 

@@ -185,6 +185,10 @@ def _bulk_connection(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "sqlite":
             from adbc_driver_sqlite import dbapi as sqlite
 
+            # The driver has a SQLite of its own, and two in one process do not see each other's locks: the
+            # last to close here would remove the write-ahead log that the other still writes to
+            # (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+            engine.dispose()
             opened: Any = sqlite.connect(str(url.database))
         else:
             from adbc_driver_postgresql import dbapi as postgresql

@@ -26,6 +26,7 @@ from shared.broker import connect, connect_async
 from shared.contract import Kind, News
 from shared.database import queries
 from shared.database.engine import open_database
+from shared.database.files import Probe, probe
 from shared.errors import ArtifactError
 from shared.settings import GatewaySettings
 
@@ -82,6 +83,7 @@ class State:
     tally: Tally = field(default_factory=Tally)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
     _catching_up: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _file: tuple[int, int] | None = None
 
     async def user_exists(self, user_id: int) -> bool:
         """Tell whether a user has rated anything; the database is asked only for one who is new."""
@@ -101,13 +103,17 @@ class State:
         supervisor.every(_FLUSH_SECONDS, "report", self._report, essential=False)
 
     async def catch_up(self) -> None:
-        """Take over what was imported since; of several who ask for that at once, one does it."""
+        """Take over what was imported since, or a database that was put in the place of the old one.
+
+        Of several who ask for that at once, one does it.
+        """
         async with self._catching_up:
-            if await asyncio.to_thread(self._fingerprint) == self.catalogue.fingerprint:
+            found = await asyncio.to_thread(probe, self.engine)
+            if found == Probe(self.catalogue.fingerprint, self._file):
                 return
             catalogue = await asyncio.to_thread(Catalogue.load, self.engine)
             # In one turn of the event loop: nobody sees the one without the other.
-            self.catalogue = catalogue
+            self.catalogue, self._file = catalogue, found.file
             self.memory.clear()
             log.info("catalogue loaded", data=catalogue.fingerprint, movies=len(catalogue))
 
@@ -131,10 +137,6 @@ class State:
                 return found
             await self.catch_up()
         raise DatabaseUnavailable("The data are being replaced; try again soon.")
-
-    def _fingerprint(self) -> str:
-        with self.engine.connect() as connection:
-            return queries.data_fingerprint(connection)
 
     async def _warm(self) -> None:
         await self.popularity.warm(self.catalogue.fingerprint)
@@ -192,9 +194,9 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         popularity=Popularity(queue, jobs, fleet, memory),
         door=Door(dispatcher),
         supervisor=supervisor,
-        catalogue=await asyncio.to_thread(Catalogue.load, engine),
     )
     try:
+        await state.catch_up()
         await fleet.start(supervisor)
         await dispatcher.start(supervisor)
         state.watch()

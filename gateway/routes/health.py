@@ -5,11 +5,11 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.state import State, state_of
 from gateway.tasks import Supervisor
+from shared.database.files import probe
 from shared.errors import ArtifactError
 from shared.keys import Counter
 
@@ -117,8 +117,7 @@ def _background(supervisor: Supervisor) -> tuple[bool, str]:
 
 def _database(state: State) -> tuple[bool, str]:
     try:
-        with state.engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        probe(state.engine)
     except DBAPIError as error:
-        return True, f"does not answer: {type(error.orig).__name__}"
+        return True, f"does not answer: {error.orig}"
     return False, "reachable"

@@ -8,6 +8,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shared.database.files import follow_file
 from shared.database.schema import metadata
 from shared.errors import ConfigurationError, ServiceError
 
@@ -73,6 +74,8 @@ def open_database(text: str) -> Engine:
         raise ServiceError(
             f"The database {url.render_as_string(hide_password=True)} cannot be used: {error.orig}"
         ) from error
+    if sqlite:
+        follow_file(engine)
     return engine
 
 

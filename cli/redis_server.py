@@ -120,6 +120,7 @@ class RedisServer:
             f"bind 127.0.0.1\nport {self._port}\nrequirepass {self._password}\n"
             f'dir "{self.directory.resolve()}"\nlogfile "{self._log.resolve()}"\n'
             'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
+            "aof-use-rdb-preamble no\n"  # commands, which another Redis or Valkey can read after this one
         )
         # The password goes in by standard input: arguments are visible to every user of the machine.
         self._process = subprocess.Popen(

@@ -10,6 +10,7 @@ from cli.redis_binary import find_redis_server
 from cli.redis_server import RedisServer
 from shared.broker import connect
 from shared.errors import ServiceError
+from tests.processes import wait_for
 
 Install = Callable[[str, str], Path]
 
@@ -78,6 +79,22 @@ def test_a_machine_without_redis_has_the_one_of_the_wheel(install: Install, tmp_
             assert client.config_get("appendonly") == {"appendonly": "yes"}
     finally:
         server.stop()
+
+
+def test_what_one_server_wrote_another_can_read(tmp_path: Path) -> None:
+    """A snapshot at the start of the file would be readable by its own kind only, and newer ones."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        with connect(server.url) as client:
+            client.rpush("queue", "job")
+            client.bgrewriteaof()
+            wait_for(lambda: client.info("persistence")["aof_last_rewrite_time_sec"] >= 0, "the file is written anew")
+    finally:
+        server.stop()
+    files = [path for path in (tmp_path / "redis").rglob("*.aof") if b"job" in path.read_bytes()]
+    assert [path.read_bytes()[:1] for path in files] == [b"*"]
+    assert not list((tmp_path / "redis").rglob("*.rdb"))
 
 
 @pytest.mark.usefixtures("no_wheel")

@@ -89,7 +89,10 @@ def test_what_one_server_wrote_another_can_read(tmp_path: Path) -> None:
         with connect(server.url) as client:
             client.rpush("queue", "job")
             client.bgrewriteaof()
-            wait_for(lambda: client.info("persistence")["aof_last_rewrite_time_sec"] >= 0, "the file is written anew")
+            wait_for(
+                lambda: client.info("persistence")["aof_last_rewrite_time_sec"] >= 0,
+                "the file is written anew",
+            )
     finally:
         server.stop()
     files = [path for path in (tmp_path / "redis").rglob("*.aof") if b"job" in path.read_bytes()]

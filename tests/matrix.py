@@ -134,7 +134,7 @@ def find_python(version: str) -> tuple[str, str] | None:
 
 
 class Checkout:
-    """A clean clone, with a home and a PATH of its own.
+    """A place for a clean clone, with a home and a PATH of its own.
 
     Parameters
     ----------
@@ -167,6 +167,9 @@ class Checkout:
         }
         if "MOVIELENS_DIR" in self._environment:
             self._environment["MOVIELENS_DIR"] = str(Path(self._environment["MOVIELENS_DIR"]).resolve())
+
+    def clone(self) -> None:
+        """Fetch what is committed."""
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(self.directory)], check=True)
 
     @contextlib.contextmanager
@@ -208,7 +211,7 @@ class Checkout:
 
     def output(self) -> str:
         """Return what the last make printed."""
-        return self._log.read_text(errors="replace")
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def running(self) -> list[int]:
         """Return the processes that were started in this environment (Linux only)."""
@@ -229,6 +232,7 @@ def check(checkout: Checkout, row: Row, *, quick: bool) -> None:
     StepError
         If a step fails.
     """
+    checkout.clone()
     row.install_seconds = checkout.run("install", limit=_LIMITS["install"])
     _up(checkout, row)
     row.lint_seconds = checkout.run("lint", limit=_LIMITS["lint"])

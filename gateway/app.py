@@ -7,10 +7,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
-from starlette.middleware.cors import CORSMiddleware
 
 from gateway import paths, problems
-from gateway.middleware import RequestContext
+from gateway.middleware import Cors, RequestContext, Shield
 from gateway.problems import ProblemBody
 from gateway.routes import health, jobs, models, movies, users
 from gateway.state import open_state
@@ -53,7 +52,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (users.router, movies.router, models.router, jobs.router):
+    for router in (users.router, movies.router, models.router, models.writing, jobs.router):
         app.include_router(router, prefix=paths.API)
     app.include_router(health.router)
 
@@ -62,8 +61,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         return RedirectResponse("/docs")
 
     _add_schema(app, ProblemBody)
+    # From the inside out.
+    app.add_middleware(Shield)
     app.add_middleware(
-        CORSMiddleware,
+        Cors,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Prefer", "X-Request-ID"],

@@ -109,8 +109,8 @@ def _read_accept_encoding(accept_encoding: bytes) -> bool:
     for part in accept_encoding.lower().split(b","):
         read = _CODING.fullmatch(part)
         if read is not None:
-            coding, weight = read.groups()
-            weights.setdefault(b"gzip" if coding == b"x-gzip" else coding, float(weight or 1))
+            coding = b"gzip" if read[1] == b"x-gzip" else read[1]
+            weights[coding] = min(float(read[2] or 1), weights.get(coding, 1.0))
     others = weights.get(b"*", 0.0)
     gzip_weight = weights.get(b"gzip", others)
     return gzip_weight > 0 and gzip_weight >= weights.get(b"identity", others)

@@ -18,7 +18,7 @@ from gateway.problems import (
     documented,
 )
 from gateway.responses import json_answer
-from gateway.security import require_admin
+from gateway.security import AdminRoute, bearer
 from gateway.state import State, current_version, state_of
 from gateway.trainings import start_training
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
@@ -26,6 +26,8 @@ from shared.artifacts import Manifest
 from shared.errors import ArtifactError, ConfigurationError
 
 router = APIRouter(prefix="/models", tags=["models"])
+writing = APIRouter(prefix="/models", tags=["models"], route_class=AdminRoute, dependencies=[Depends(bearer)])
+"""What only the administrator may do."""
 
 _VERSION_EXAMPLE = "20261122T201530Z-svd-1f3c9a"
 
@@ -98,12 +100,11 @@ def current_model(request: Request, state: Annotated[State, Depends(state_of)]) 
     return json_answer(request, orjson.dumps(_describe_version(manifest, current, state)), version=current)
 
 
-@router.post(
+@writing.post(
     "",
     summary="Train a model",
     status_code=202,
     response_model=TrainingAccepted,
-    dependencies=[Depends(require_admin)],
     responses={
         202: {"description": "Queued. `Location` is the job, which shows progress and result."},
         **documented(

@@ -11,7 +11,7 @@ from gateway.answers import answer_ranking
 from gateway.dispatch import StillWorkingError
 from gateway.problems import ComputationFailed, NoWorkers, QueueFull, QueueUnreachable, documented
 from gateway.ranking_cache import Question
-from gateway.responses import send
+from gateway.responses import header, send
 from gateway.state import State
 
 PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, ComputationFailed)
@@ -55,5 +55,5 @@ def accepted(question: Question, job_id: str) -> Response:
 
 def _waits(request: Request) -> bool:
     """Tell whether a client wants the answer now, or rather a 202 at once (RFC 7240, 4.1)."""
-    preferences = request.headers.get("Prefer", "").lower().replace(" ", "")
+    preferences = header(request, "Prefer").lower().replace(" ", "")
     return "respond-async" not in preferences.split(",")

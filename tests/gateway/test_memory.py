@@ -144,6 +144,8 @@ def test_tags_differ_by_body_and_by_encoding() -> None:
         (b"gzip;level=9", False),
         (b", ,gzip,,", True),
         (b"g zip", False),
+        (b"gzip, gzip;q=0", False),
+        (b"gzip;q=0, x-gzip", False),
         (b"gzip\xff", False),
         (b"x" * 1000 + b", gzip", True),
         (b"gzip;q=0," + b"x" * 1000 + b", *", False),

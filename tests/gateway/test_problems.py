@@ -62,7 +62,7 @@ def test_ids_that_are_none(client: httpx.Client, path: str, entity_id: str) -> N
 def test_wrong_methods(client: httpx.Client, method: str, path: str) -> None:
     answer = client.request(method, path)
     check(answer, 405, "method-not-allowed", method, "GET")
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v2/users/1", "/api/v1/users", "/etc/passwd"])

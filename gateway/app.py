@@ -5,13 +5,12 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from gateway import paths, problems
 from gateway.middleware import Cors, RequestContext, Shield
 from gateway.problems import ProblemBody
-from gateway.routes import health, jobs, models, movies, users
+from gateway.routes import documentation, health, jobs, models, movies, users
 from gateway.state import open_state
 from shared.settings import GatewaySettings
 
@@ -46,6 +45,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # gateway.routes.documentation has them, without files from elsewhere
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
         # The error that every route could have is described once, with its schema.
         responses={500: problems.InternalError.documented()},
@@ -55,11 +56,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for router in (users.router, movies.router, models.router, models.writing, jobs.router):
         app.include_router(router, prefix=paths.API)
     app.include_router(health.router)
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    app.include_router(documentation.router)
     _add_schema(app, ProblemBody)
     # From the inside out.
     app.add_middleware(Shield)

@@ -37,7 +37,9 @@ def header(request: Request, name: str) -> str:
     return ", ".join(request.headers.getlist(name))
 
 
-def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Response:
+def send(
+    request: Request, answer: Answer, *, cached: bool | None = None, media_type: str = "application/json"
+) -> Response:
     """Send an answer, or 304 if the client has it already.
 
     Parameters
@@ -48,6 +50,8 @@ def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Res
         The answer.
     cached : bool or None
         For ``X-Cache``; None for answers that no cache is asked for.
+    media_type : str
+        Of the body.
     """
     body = answer.body
     headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding"}
@@ -63,7 +67,7 @@ def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Res
     if answer.matches(header(request, "If-None-Match").encode()):
         headers.pop("Content-Encoding", None)
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def json_answer(request: Request, body: bytes, *, version: str | None) -> Response:

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from gateway import paths, problems
 from gateway.middleware import Cors, RequestContext, Shield
+from gateway.prefix import Prefix
 from gateway.problems import ProblemBody
 from gateway.routes import documentation, health, jobs, models, movies, users
 from gateway.state import open_state
@@ -74,7 +75,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             "X-Request-ID",
         ],
     )
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, prefix=Prefix.of_settings(settings))
     return app
 
 

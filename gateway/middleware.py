@@ -1,4 +1,4 @@
-"""What happens to every request: its id, its log line, its size limit, both slash forms, HEAD."""
+"""What happens to every request: its id, its log line, its size limit, prefix, both slash forms, HEAD."""
 
 import time
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import access_log
+from gateway.prefix import Prefix, without_prefix
 from gateway.problems import BodyTooLarge, PreflightRefused, problem_of
 from gateway.request_id import request_id
 
@@ -19,11 +20,13 @@ class RequestContext:
     """Gives a request its id, which every log line and the response carry, and logs how it ended.
 
     A trailing slash is dropped, so that both forms are the same request, and HEAD is answered like GET
-    without the body.
+    without the body. The path below which clients see us is in the scope's ``root_path``, and in its
+    ``path``, whether or not a proxy left it there.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, prefix: Prefix) -> None:
         self._app = app
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -33,8 +36,12 @@ class RequestContext:
         given = Headers(scope=scope).get("x-request-id")
         own_id = request_id(None if given is None else given.encode()).decode()
         method, path = scope["method"], scope["path"]
-        if len(path) > 1 and path.endswith("/"):
-            scope = {**scope, "path": path.rstrip("/") or "/", "raw_path": None}
+        prefix = self._prefix.of(scope["headers"])
+        own_path = without_prefix(path, prefix).rstrip("/") or "/"
+        if prefix + own_path != path:
+            scope = {**scope, "path": prefix + own_path, "raw_path": None}
+        if prefix:
+            scope = {**scope, "root_path": prefix}
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()

@@ -258,7 +258,9 @@ def install(app: FastAPI) -> None:
             detail = f"{request.method} is not possible here; use {headers['Allow']}."
             return MethodNotAllowed(detail, headers).response()
         if error.status_code == HTTPStatus.NOT_FOUND:
-            return NotFound(f"There is nothing at {request.url.path}; see /docs.").response()
+            return NotFound(
+                f"There is nothing at {request.url.path}; see {request.scope['root_path']}/docs."
+            ).response()
         return InvalidRequest(str(error.detail)).response()
 
     for kind in (RedisError, SQLAlchemyError, Exception):

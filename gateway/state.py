@@ -21,6 +21,7 @@ from gateway.fleet import Fleet
 from gateway.memory import AnswerMemory
 from gateway.overload import Door
 from gateway.popularity import Popularity
+from gateway.prefix import Prefix
 from gateway.ranking_cache import RankingCache
 from shared.artifacts import ArtifactStore
 from shared.broker import connect, connect_async
@@ -60,6 +61,8 @@ class State:
         What is asked most.
     door : Door
         Turns away what is too much.
+    prefix : Prefix
+        Where clients see the service.
     tally : Tally
         Counts the usual answers.
     catalogue : Catalogue
@@ -74,6 +77,7 @@ class State:
     dispatcher: Dispatcher
     popularity: Popularity
     door: Door
+    prefix: Prefix
     tally: Tally = field(default_factory=Tally)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
@@ -162,6 +166,7 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         dispatcher=dispatcher,
         popularity=Popularity(queue, jobs, fleet, memory),
         door=Door(dispatcher),
+        prefix=Prefix.of_settings(settings),
         catalogue=await asyncio.to_thread(Catalogue.load, engine),
     )
     await fleet.start()

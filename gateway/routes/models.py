@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway import paths
 from gateway.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -128,13 +129,15 @@ def train(body: TrainingRequest, request: Request, state: Annotated[State, Depen
         config = parse_config(body.algorithm, body.parameters)
     except ConfigurationError as error:
         raise InvalidRequest(str(error)) from None
+    prefix = request.scope["root_path"]
     job_id = start_training(
         state.jobs,
         body.algorithm,
         config.model_dump(mode="json"),
         timeout_seconds=request.app.state.settings.train_timeout.total_seconds(),
+        prefix=prefix,
     )
-    address = f"/api/v1/jobs/{job_id}"
+    address = prefix + paths.job(job_id)
     return Response(
         orjson.dumps({"job": address}), 202, {"Location": address, "Retry-After": "2"}, "application/json"
     )

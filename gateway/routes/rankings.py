@@ -42,14 +42,14 @@ async def ranking_response(request: Request, state: State, question: Question) -
     try:
         answer, cached = await answer_ranking(state, question, wait=_waits(request))
     except StillWorkingError as pending:
-        return accepted(question, pending.job_id)
+        return accepted(question, pending.job_id, request.scope["root_path"])
     return send(request, answer, cached=cached)
 
 
-def accepted(question: Question, job_id: str) -> Response:
-    """Say where an answer will be, and which job computes it."""
-    job = f"{paths.API}/jobs/{job_id}"
-    body = orjson.dumps({"job": job, "result": paths.ranking(*question).decode()})
+def accepted(question: Question, job_id: str, prefix: str) -> Response:
+    """Say where an answer will be, and which job computes it; links begin with the prefix."""
+    job = prefix + paths.job(job_id)
+    body = orjson.dumps({"job": job, "result": prefix + paths.ranking(*question).decode()})
     return Response(body, 202, {"Location": job, "Retry-After": "1"}, "application/json")
 
 

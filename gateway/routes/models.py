@@ -52,10 +52,28 @@ class ModelVersions(BaseModel):
     models: list[ModelVersion]
 
 
+def _name_parameters(schema: dict[str, Any]) -> None:
+    """Describe a training of each algorithm, with its own parameters."""
+    del schema["properties"], schema["additionalProperties"]
+    schema["oneOf"] = [
+        {
+            "title": config.title,
+            "type": "object",
+            "properties": {
+                "algorithm": {"type": "string", "enum": [name]},
+                "parameters": config.model_json_schema(),
+            },
+            "required": [] if name == DEFAULT_ALGORITHM else ["algorithm"],
+            "additionalProperties": False,
+        }
+        for name, config in CONFIGS.items()
+    ]
+
+
 class TrainingRequest(BaseModel):
     """What to train."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_name_parameters)
 
     algorithm: str = Field(default=DEFAULT_ALGORITHM, description=f"One of: {', '.join(sorted(CONFIGS))}.")
     parameters: dict[str, Any] = Field(
@@ -126,7 +144,7 @@ def train(body: TrainingRequest, request: Request, state: Annotated[State, Depen
     """
     state.fleet.require_leisure()
     try:
-        config = parse_config(body.algorithm, body.parameters)
+        config = parse_config(body.algorithm, body.parameters, strict=True)
     except ConfigurationError as error:
         raise InvalidRequest(str(error)) from None
     prefix = request.scope["root_path"]

@@ -83,6 +83,11 @@ def test_other_paths(client: httpx.Client, path: str) -> None:
         (b'{"algorithm": "svd", "parameters": {"n_epochs": 0}}', "n_epochs"),
         (b'{"algorithm": "svd", "parameters": {"n_epoch": 5}}', "n_epoch"),
         (b'{"algorithm": "svd", "parameters": {"lr_all": "fast"}}', "lr_all"),
+        (b'{"algorithm": "svd", "parameters": {"reg_all": false}}', "reg_all"),
+        (b'{"algorithm": "svd", "parameters": {"n_epochs": "5"}}', "n_epochs"),
+        (b'{"algorithm": "svd", "parameters": {"n_epochs": 5.5}}', "n_epochs"),
+        (b'{"algorithm": "bayes", "parameters": {"movie_features": 1}}', "movie_features"),
+        (b'{"parameters": {"n_epochs": 5}}', "n_epochs"),
     ],
 )
 def test_bodies_that_are_wrong(client: httpx.Client, body: bytes, words: str) -> None:

@@ -54,9 +54,7 @@ def send(
         Of the body.
     """
     body = answer.body
-    headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding"}
-    if answer.version:
-        headers["X-Model-Version"] = answer.version
+    headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding", **answer.provenance}
     if cached is not None:
         headers["X-Cache"] = "hit" if cached else "miss"
     compressed = answer.compressed if accepts_gzip(header(request, "Accept-Encoding").encode()) else None

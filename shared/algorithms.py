@@ -142,7 +142,7 @@ def parse_config(algorithm: str, parameters: Mapping[str, Any], *, strict: bool 
     """
     # In JSON, 20.0 is a whole number.
     given = {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        name: int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
         for name, value in parameters.items()
     }
     try:

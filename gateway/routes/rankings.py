@@ -9,12 +9,19 @@ from pydantic import BaseModel
 from gateway import paths
 from gateway.answers import answer_ranking
 from gateway.dispatch import StillWorkingError
-from gateway.problems import ComputationFailed, NoWorkers, QueueFull, QueueUnreachable, documented
+from gateway.problems import (
+    ComputationFailed,
+    DatabaseUnavailable,
+    NoWorkers,
+    QueueFull,
+    QueueUnreachable,
+    documented,
+)
 from gateway.ranking_cache import Question
 from gateway.responses import header, send
 from gateway.state import State
 
-PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, ComputationFailed)
+PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed)
 
 
 class Accepted(BaseModel):

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
+from shared.algorithms import CONFIGS
 from shared.settings import GatewaySettings
 from tests.gateway.conftest import TOKEN
 from tests.gateway.test_problems import check
@@ -140,4 +141,11 @@ def test_the_document_says_what_is_sent(client: httpx.Client) -> None:
                 if int(status) >= 400 and path != "/readyz":
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+    described = {
+        training["properties"]["algorithm"]["enum"][0]: set(
+            training["properties"]["parameters"]["properties"]
+        )
+        for training in document["components"]["schemas"]["TrainingRequest"]["oneOf"]
+    }
+    assert described == {name: set(config.model_fields) for name, config in CONFIGS.items()}
     assert document["paths"]["/api/v1/models"]["post"]["security"] == [{"HTTPBearer": []}]

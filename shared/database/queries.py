@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select
 
 from shared.database.schema import imports, movies, ratings, tags
+from shared.genres import split_genres
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,6 @@ _DATA_REVISION = select(func.max(imports.c.import_id))
 def data_revision(connection: Connection) -> int:
     """Return the revision of the data, 0 if nothing was imported yet."""
     return connection.execute(_DATA_REVISION).scalar() or 0
-
-
-def split_genres(genres: str) -> list[str]:
-    """Return the genres of their joined form."""
-    return genres.split("|") if genres else []
 
 
 def all_movies(connection: Connection) -> Iterator[Movie]:

@@ -6,8 +6,6 @@ import pandas as pd
 
 from shared.errors import BadRow
 
-NO_GENRES = "(no genres listed)"
-
 
 @dataclass
 class ReadReport:

@@ -14,8 +14,8 @@ from shared.datasets.fields import (
     timestamp_value,
     whole_number,
 )
-from shared.datasets.model import NO_GENRES
 from shared.datasets.records import Lines, Record, csv_records, read_lines, separated_records
+from shared.genres import join_genres, split_genres
 
 _YEAR = re.compile(
     r"""\( ([0-9]{4}) (?: \s*[-\u2013\u2014]\s* (?:[0-9]{4})? )? \)  # (1995), (1995-1998), (1995-)
@@ -47,6 +47,8 @@ GENRES_100K = (
 """What the flags of ``u.item`` mean, in their order."""
 
 _FIRST_FLAG = 5
+# What ``u.item`` calls a film without genres.
+_UNKNOWN = "unknown"
 
 
 @dataclass
@@ -115,7 +117,7 @@ def read_movies_100k(path: Path, genres_path: Path, bad: BadRows) -> MovieColumn
                 bad.add(path.name, record.line, f"genre flag is neither 0 nor 1: {shown(wrong)}")
                 continue
             listed = [name for name, flag in zip(names, flags, strict=True) if flag.strip() == "1"]
-            genres = "|".join(name for name in listed if name != "unknown")
+            genres = join_genres([name for name in listed if name.casefold() != _UNKNOWN])
             yield Record([*record.fields[:2], genres], record.line, record.last_line)
 
     return _movies(path, lines, records(), bad)
@@ -166,7 +168,7 @@ def _movies(path: Path, lines: Lines, records: Iterator[Record], bad: BadRows) -
         columns.movie_ids.append(movie_id)
         columns.titles.append(title)
         columns.years.append(year_of(title))
-        columns.genres.append("" if genres == NO_GENRES else genres)
+        columns.genres.append(join_genres(split_genres(genres)))
         if lines.repaired and not lines.repaired.isdisjoint(range(record.line, record.last_line + 1)):
             columns.n_repaired += 1
     return columns

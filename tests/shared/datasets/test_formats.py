@@ -302,3 +302,25 @@ def test_empty_tags_are_left_out_and_counted(write: Write) -> None:
     data = read_dataset(write({"tags.csv": tags}))
     assert data.tags["tag"].tolist() == ["fun"]
     assert data.report.n_empty_tags == 2
+
+
+_UNTIDY = ["Drama|", "|", "Drama|Drama", " Drama ", "(No Genres Listed)", "War| Drama||War"]
+_TIDY = ["Drama", "", "Drama", "Drama", "", "War|Drama"]
+
+
+@pytest.mark.parametrize("name", ["movies.csv", "movies.dat"])
+def test_untidy_genres_are_put_in_order(write: Write, name: str) -> None:
+    separator, header = (",", "movieId,title,genres\n") if name == "movies.csv" else ("::", "")
+    movies = "".join(
+        separator.join([str(i), f"Film {i}", genres]) + "\n" for i, genres in enumerate(_UNTIDY, 1)
+    )
+    ratings = {"ratings.csv": RATINGS_CSV} if header else {"ratings.dat": "1::1::4::5\n"}
+    data = read_dataset(write({name: header + movies, **ratings}))
+    assert data.movies.genres.tolist() == _TIDY
+
+
+def test_untidy_genre_names_of_ml_100k_are_put_in_order(write: Write) -> None:
+    genres = "Unknown|0\n Drama|1\nDrama |2\n"
+    items = "1|A (1990)||||1|0|0\n2|B (1990)||||0|1|1\n"
+    data = read_dataset(write({"u.genre": genres, "u.item": items, "u.data": "1\t1\t3\t5\n"}))
+    assert data.movies.genres.tolist() == ["", "Drama"]

@@ -7,7 +7,7 @@ import pytest
 
 from shared.datasets.formats import find_dataset, fingerprint, read_dataset, year_of
 from shared.datasets.model import ReadReport
-from shared.datasets.text_files import GENRES_100K
+from shared.datasets.movie_files import GENRES_100K
 from shared.errors import DataError
 from shared.progress import Step
 
@@ -210,9 +210,10 @@ def test_no_tags_and_no_links_are_fine(write: Write, content: str) -> None:
     ("name", "header", "missing"),
     [
         ("movies.csv", "movieId,name,genres", "title"),
-        ("ratings.csv", "user,movieId,rating,timestamp", "userId"),
-        ("tags.csv", "userId,movieId,tag", "timestamp"),
-        ("links.csv", "movieId,imdb,tmdb", "imdbId, tmdbId"),
+        ("movies.csv", "movie,title,genres", "movieId"),
+        ("ratings.csv", "person,movieId,rating,timestamp", "userId"),
+        ("ratings.csv", "person,film,rating,timestamp", "userId, movieId"),
+        ("tags.csv", "userId,movieId,text,timestamp", "tag"),
     ],
 )
 def test_a_missing_column_is_named(write: Write, name: str, header: str, missing: str) -> None:

@@ -18,6 +18,7 @@ MAX_EXACT = 2**53
 _MAX_BIGINT = 2**63 - 1
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
+_THOUSANDS = re.compile(rb",[0-9]{3}(?![0-9])")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?)?"
@@ -69,8 +70,10 @@ def shown(text: str) -> str:
 
 
 def whole_number(name: str, text: str) -> int:
-    """Read a whole number that fits 64 bits, also as floating point is written: ``1.0``, ``1e3``."""
+    """Read a whole number that fits 64 bits, also as floating point is written: ``1.0``, ``1,0``, ``1e3``."""
     text = text.strip(" \t\r")
+    if "," in text and not may_be_thousands(text.encode()):
+        text = text.replace(",", ".")
     if _WHOLE.fullmatch(text):
         number = int(text)
         if abs(number) <= _MAX_BIGINT:
@@ -80,6 +83,11 @@ def whole_number(name: str, text: str) -> int:
         if abs(value) < MAX_EXACT and value.is_integer():
             return int(value)
     raise FieldError(f"{name} is not a whole number: {shown(text)}")
+
+
+def may_be_thousands(text: bytes) -> bool:
+    """Tell whether a comma may stand between thousands: then it is no decimal comma of a whole number."""
+    return _THOUSANDS.search(text) is not None
 
 
 def identifier(name: str, text: str) -> int:
@@ -106,9 +114,10 @@ def rating_value(text: str, scale: Scale | None) -> float:
     text = text.strip(" \t\r")
     if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
         raise FieldError(f"rating is not finite: {shown(text)}")
-    if not _NUMBER.fullmatch(text):
+    number = text.replace(",", ".")
+    if not _NUMBER.fullmatch(number):
         raise FieldError(f"rating is not a number: {shown(text)}")
-    rating = float(text)
+    rating = float(number)
     if scale is None:
         if not math.isfinite(rating):
             raise FieldError(f"rating is not finite: {shown(text)}")

@@ -16,6 +16,7 @@ from shared.datasets.fields import (
     FieldError,
     date_value,
     identifier,
+    may_be_thousands,
     rating_value,
     timestamp_value,
 )
@@ -49,7 +50,7 @@ class RatingFormat:
     zoned : bool
         Whether dates name their zone; both ways are read, but one is fast.
     decimal_comma : bool
-        Whether ratings are written as ``3,5``; both ways are read, but one is fast.
+        Whether numbers are written as ``3,5``; both ways are read, but one is fast.
     """
 
     separator: str
@@ -61,11 +62,6 @@ class RatingFormat:
     dates: bool = False
     zoned: bool = False
     decimal_comma: bool = False
-
-    @property
-    def reads_decimal_comma(self) -> bool:
-        """Whether a comma in a number can only be a decimal comma."""
-        return self.quoted and self.separator != ","
 
     @property
     def columns(self) -> dict[str, int]:
@@ -95,6 +91,8 @@ def parse_block(block: bytes, form: RatingFormat, meaning: Meaning) -> pa.Table 
     """
     delimiter = form.separator
     if _is_ambiguous(block, delimiter):
+        return None
+    if form.decimal_comma and (form.decimal_ids or form.decimal_times) and may_be_thousands(block):
         return None
     if len(delimiter) > 1:
         if b"\t" in block:
@@ -137,8 +135,6 @@ def parse_lines(
             fields = split_line(text.rstrip("\r"), form)
             if len(fields) != form.n_fields:
                 raise FieldError(f"{len(fields)} fields instead of {form.n_fields}")
-            if form.reads_decimal_comma:
-                fields = with_points(fields)
             row = (
                 identifier("userId", fields[user_at]),
                 identifier("movieId", fields[movie_at]),
@@ -171,11 +167,6 @@ def split_line(text: str, form: RatingFormat) -> list[str]:
         return next(csv.reader([text], delimiter=form.separator, strict=True))
     except csv.Error as error:
         raise FieldError(not_csv(error)) from error
-
-
-def with_points(fields: list[str]) -> list[str]:
-    """Write numbers with a decimal point instead of a comma."""
-    return [field.replace(",", ".") for field in fields]
 
 
 def _timestamp(text: str, form: RatingFormat, meaning: Meaning) -> int:

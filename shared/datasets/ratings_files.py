@@ -26,7 +26,6 @@ from shared.datasets.ratings_blocks import (
     parse_block,
     parse_lines,
     split_line,
-    with_points,
 )
 from shared.datasets.sources import InputFile
 from shared.progress import Progress, Step
@@ -226,9 +225,6 @@ def _form(
         form = replace(form, positions=(*form.positions[:3], None))
     rows = [row for row in rows if len(row) == form.n_fields]
     user, movie, rating, timestamp = form.positions
-    has_comma = form.reads_decimal_comma and any("," in row[rating] for row in rows)
-    if form.reads_decimal_comma:
-        rows = [with_points(row) for row in rows]
     times = [] if timestamp is None else [row[timestamp] for row in rows]
     return replace(
         form,
@@ -236,7 +232,7 @@ def _form(
         decimal_times=any(map(_is_decimal, times)),
         dates=2 * sum(map(is_date, times)) > len(rows),
         zoned=any(map(has_zone, times)),
-        decimal_comma=has_comma,
+        decimal_comma=any("," in row[at] for row in rows for at in (user, movie, rating)),
     )
 
 

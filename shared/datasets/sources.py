@@ -88,12 +88,10 @@ class InputFile:
         if not self.is_packed:
             return self.path.open("rb")
         try:
-            source: BinaryIO = self._member() if self.member is not None else self.path.open("rb")
+            stored = self._member() if self.member is not None else self.path.open("rb")
         except _DAMAGED as error:
             raise self._damaged(error) from error
-        if self.is_gzipped:
-            source = cast(BinaryIO, gzip.GzipFile(fileobj=source))
-        return io.BufferedReader(_Unpacked(source, self, limit), _BUFFER)
+        return io.BufferedReader(_Unpacked(stored, self, limit), _BUFFER)
 
     def open(self, limit: int = MAX_UNPACKED) -> BinaryIO:
         """Open its contents as text of one byte a character or more: UTF-16 and UTF-32 become UTF-8.
@@ -104,7 +102,11 @@ class InputFile:
             As :meth:`open_bytes`; also, while reading, when it begins like UTF-16 but is not.
         """
         source = self.open_bytes(limit)
-        encoding = _encoding(source)
+        try:
+            encoding = _encoding(source)
+        except DataError:
+            source.close()
+            raise
         if encoding is None:
             return source
         return io.BufferedReader(_Transcoded(source, encoding, self.name), _BUFFER)
@@ -186,8 +188,9 @@ def safe_members(content: zipfile.ZipFile) -> list[tuple[PurePosixPath, zipfile.
 class _Unpacked(io.RawIOBase):
     """Bytes of a packed file, up to a limit; damage is an error of ours."""
 
-    def __init__(self, source: BinaryIO, file: InputFile, limit: int) -> None:
-        self._source = source
+    def __init__(self, stored: BinaryIO, file: InputFile, limit: int) -> None:
+        self._stored = stored
+        self._source = cast(BinaryIO, gzip.GzipFile(fileobj=stored)) if file.is_gzipped else stored
         self._file = file
         self._limit = limit
         self._left = limit
@@ -212,6 +215,7 @@ class _Unpacked(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             self._source.close()
+            self._stored.close()
         super().close()
 
 

@@ -35,18 +35,18 @@ def print_dry_run(dataset: Dataset, *, skip_bad_rows: bool) -> None:
         f"by {n_users:,} users, {len(dataset.tags):,} tags. Nothing was imported.",
         markup=False,
     )
-    _print_report(dataset.report)
+    _print_report(dataset.report, "would be skipped" if skip_bad_rows else "were found")
     if dataset.report.n_bad_rows and not skip_bad_rows:
         output.print(
             "An import stops at bad rows. Mend the file, or skip them with --skip-bad-rows.", markup=False
         )
 
 
-def _print_report(report: ReadReport) -> None:
+def _print_report(report: ReadReport, skipped: str = "were skipped") -> None:
     for line in report.understood:
         output.print(f"  {line}", markup=False)
     notes = [
-        (report.n_bad_rows, "bad rows were skipped"),
+        (report.n_bad_rows, f"bad rows {skipped}"),
         (report.n_unread_links, "rows of links have ids that cannot be read, which are unknown"),
         (report.n_duplicate_ratings, "older ratings of the same user and movie were dropped"),
         (report.n_unlisted_movies, "movies are rated but not listed; they got a placeholder title"),

@@ -26,10 +26,6 @@ class Meaning:
     unit: TimeUnit | None
 
 
-PLAIN = Meaning(Scale.FIVE, TimeUnit.SECONDS)
-"""MovieLens' own."""
-
-
 def judge_scale(file: str, ratings: npt.NDArray[np.float64]) -> Scale:
     """Tell the scale from all ratings of a file.
 

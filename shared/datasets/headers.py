@@ -134,7 +134,7 @@ def _split(line: str, separator: str) -> list[str]:
 
 def _find(file: str, column: Column, names: list[str]) -> int | None:
     """Return where a column stands: by its very name, else by its spelling, else by a synonym."""
-    if column.name in names:
+    if names.count(column.name) == 1:
         return names.index(column.name)
     plain = [_FILLERS.sub("", name).casefold() for name in names]
     for accepted in ((column.name.casefold(),), column.synonyms):

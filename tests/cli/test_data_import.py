@@ -63,6 +63,7 @@ def test_a_dry_run_tells_what_would_be_skipped(table: Path, tmp_path: Path) -> N
     tried = run("data", "import", "mine", "--dry-run", cwd=tmp_path)
     assert tried.returncode == 1
     assert "--skip-bad-rows" in tried.stdout
+    assert "1 bad rows were found" in tried.stderr
     assert "ratings.csv:102: userId is not a whole number: 'x'" in tried.stderr
     assert run("data", "import", "mine", "--dry-run", "--skip-bad-rows", cwd=tmp_path).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -320,6 +320,7 @@ def test_two_columns_that_may_be_the_same_are_asked_for(write: Write) -> None:
     for header, names in (
         ("userId,movie,item,rating", "movie, item"),
         ("user_id,USERID,movieId,rating", "user_id, USERID"),
+        ("userId,userId,movieId,rating", "userId, userId"),
         ("userId,movieId,rating,date,time", "date, time"),
     ):
         with pytest.raises(DataError, match=f"several columns that may be .*: {names}. Name the right one"):

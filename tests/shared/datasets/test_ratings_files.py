@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.contract import MAX_ID
 from shared.datasets import ratings_files
-from shared.datasets.dialects import PLAIN, Meaning
+from shared.datasets.dialects import Meaning
 from shared.datasets.fields import BadRows
 from shared.datasets.formats import read_dataset
 from shared.datasets.options import MAX_TIMESTAMP, Scale, TimeUnit
@@ -95,6 +95,7 @@ _FORMS = {
     "no times": replace(_CSV, positions=(0, 1, 2, None), n_fields=3),
 }
 
+PLAIN = Meaning(Scale.FIVE, TimeUnit.SECONDS)
 _MEANINGS = [PLAIN, Meaning(None, None), Meaning(Scale.ZERO_TEN, TimeUnit.NANOSECONDS)]
 
 
@@ -119,6 +120,10 @@ def test_what_the_fast_path_accepts_the_slow_path_reads_the_same(
 @pytest.mark.parametrize("block", [b"1,1,4,5\r2,1,4,5\n", b"0x1,1,4,5\n", b'"1"2,1,4,5\n', b"1,1,nan,5\n"])
 def test_what_arrow_would_misread_goes_the_slow_way(block: bytes) -> None:
     assert parse_block(block, _CSV, PLAIN) is None
+
+
+def test_the_last_moment_before_1970_is_not_the_first_one_after() -> None:
+    assert parse_block(b"1,1,4,1969-12-31 23:59:59.9\n", _FORMS["dates"], PLAIN) is None
 
 
 @given(rows=st.lists(_good_rows, min_size=1, max_size=20), separator=st.sampled_from([",", "::", "\t"]))

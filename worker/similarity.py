@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shared.contract import RULES, Kind
 from shared.errors import ArtifactError
+from shared.genres import split_genres
 from worker.arrays import map_array, save_array
 from worker.top_k import top_k
 
@@ -44,7 +45,7 @@ class GenreSimilarity:
         distinct, combinations = np.unique(np.array(genres, dtype=object), return_inverse=True)
         if not any(distinct):
             return cls(np.zeros((len(distinct), 1)), combinations.astype(np.int32))
-        vectorizer = TfidfVectorizer(analyzer=_split)
+        vectorizer = TfidfVectorizer(analyzer=split_genres)
         vectorizer.fit(genres)
         return cls(vectorizer.transform(distinct).toarray(), combinations.astype(np.int32))
 
@@ -101,7 +102,3 @@ class GenreSimilarity:
             )
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{directory} does not hold usable genre vectors: {error}") from error
-
-
-def _split(genres: str) -> list[str]:
-    return genres.split("|") if genres else []

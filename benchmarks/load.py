@@ -35,6 +35,11 @@ from benchmarks.serving.contract import Load, Outcome, ordered, percentiles
 HOST = "127.0.0.1"
 _RECONNECT_SECONDS = 0.05
 _CONNECTED_AT_ONCE = 64
+_STALE_SECONDS = 4.0
+"""How long a connection may have been idle to be used again. A server may close one after five seconds (our
+KEEP_ALIVE), perhaps just while a request is on its way, which nobody would ever answer; so clients that keep
+connections do not use them as long as that. Whatever is lost all the same counts."""
+
 _TICK_SECONDS = 0.001
 """Requests that are due within it leave together: timers are not finer, and spinning would cost a core."""
 
@@ -48,6 +53,7 @@ class _Connection(asyncio.Protocol):
         self._missing = 0  # of the body
         self._due: float | None = None
         self._sent = 0.0
+        self._idle_since = time.perf_counter()
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,6 +63,12 @@ class _Connection(asyncio.Protocol):
         self._due = due
         self._sent = time.perf_counter()
         self._transport.write(request)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the other end keeps the connection open for sure."""
+        fresh = time.perf_counter() - self._idle_since < _STALE_SECONDS
+        return fresh and not self.lost and not self._transport.is_closing()
 
     def end(self) -> None:
         self._transport.abort()
@@ -82,6 +94,7 @@ class _Connection(asyncio.Protocol):
             return
         head, due = self._head, self._due
         self._head, self._due = b"", None
+        self._idle_since = time.perf_counter()
         self._run.answered(self, head, due, self._sent)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -338,9 +351,10 @@ class _OpenLoop(_Run):
     def _send(self, request: bytes, due: float) -> None:
         while self._free:
             connection = self._free.pop()
-            if not connection.lost:
+            if connection.usable:
                 connection.ask(request, due)
                 return
+            connection.end()
         self._waiting.append((request, due))
         if len(self._connections) + self._opening < self.load.connections:
             self.replace()

@@ -5,14 +5,15 @@
     Problem
     ├── PreflightRefused 400      a browser may not ask that from there (CORS)
     ├── InvalidRequest 422        a parameter or body that cannot be read
-    ├── BodyTooLarge 413
+    ├── BadRequest 400            what is not HTTP; the connection is closed, as after the next four
+    ├── RequestTimeout 408, BodyTooLarge 413, UriTooLong 414, HeadersTooLarge 431
     ├── Unauthorized 401          a token is needed, or it is wrong
     ├── WritingDisabled 403       the service was started without a token
     ├── UnknownUser, UnknownMovie, UnknownJob, NoModel, NotFound 404
     ├── MethodNotAllowed 405
     ├── TrainingRuns 409          with the running job's address
-    ├── NoWorkers, QueueFull, QueueUnreachable,
-    │   DatabaseUnavailable, ComputationFailed 503, each with Retry-After
+    ├── NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed,
+    │   TooManyConnections 503, each with Retry-After
     └── InternalError 500
 """
 
@@ -116,10 +117,34 @@ class InvalidRequest(Problem):
     status, slug, title = 422, "invalid-request", "Invalid request"
 
 
+class BadRequest(Problem):
+    """What is not HTTP."""
+
+    status, slug, title = 400, "bad-request", "Bad request"
+
+
+class RequestTimeout(Problem):
+    """A request that was not sent in time."""
+
+    status, slug, title = 408, "request-timeout", "Request not sent in time"
+
+
 class BodyTooLarge(Problem):
     """A body above the limit."""
 
     status, slug, title = 413, "body-too-large", "Body too large"
+
+
+class UriTooLong(Problem):
+    """A request line above the limit."""
+
+    status, slug, title = 414, "uri-too-long", "Address too long"
+
+
+class HeadersTooLarge(Problem):
+    """Headers above the limit, in size or number."""
+
+    status, slug, title = 431, "headers-too-large", "Headers too large"
 
 
 class Unauthorized(Problem):
@@ -210,6 +235,12 @@ class ComputationFailed(Problem):
     """A worker tried and failed."""
 
     status, slug, title, retry_after = 503, "computation-failed", "The computation failed", 5
+
+
+class TooManyConnections(Problem):
+    """There are as many connections as there may be, and none of them is idle."""
+
+    status, slug, title, retry_after = 503, "too-many-connections", "Too many connections", 2
 
 
 class InternalError(Problem):

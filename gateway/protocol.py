@@ -10,22 +10,21 @@ uvicorn's normal way to the routes, which say the same (``tests/gateway/test_way
 
 import asyncio
 import time
-from http import HTTPStatus
 from typing import Any, cast
 
 from fastapi import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import access_log, paths
 from gateway.answers import answer_ranking
+from gateway.connection import Connection
 from gateway.dispatch import StillWorkingError
-from gateway.joined_writes import JoinedWrites
 from gateway.memory import Answer, accepts_gzip
 from gateway.problems import QueueFull, problem_of
 from gateway.ranking_cache import Question
 from gateway.request_id import request_id
 from gateway.routes.rankings import accepted
 from gateway.state import State
+from gateway.wire import encoded
 from shared.contract import Kind
 
 _ELSEWHERE = frozenset({b"origin", b"content-length", b"transfer-encoding", b"expect", b"range", b"upgrade"})
@@ -37,9 +36,8 @@ _Wishes = tuple[bool, bytes | None, bytes, bool]
 
 def _busy() -> bytes:
     response = QueueFull("More is asked than can be answered in time; try again soon.").response()
-    fields = b"".join(b"%b: %b\r\n" % field for field in response.raw_headers)
-    template = b"HTTP/1.1 503 Service Unavailable\r\n%%b%bx-request-id: %%b\r\n\r\n%b"
-    return template % (fields, bytes(response.body))
+    template = b"HTTP/1.1 503 Service Unavailable\r\n%%bvary: Origin\r\n%bx-request-id: %%b\r\n\r\n%b"
+    return template % (encoded(response.raw_headers), bytes(response.body))
 
 
 _BUSY = _busy()
@@ -67,89 +65,19 @@ class _Turn:
         self.disconnected = False
 
 
-class MemoryProtocol(HttpToolsProtocol):
+class MemoryProtocol(Connection):
     """A connection, answered without the framework where possible.
 
     The application's lifespan state has the :class:`gateway.state.State` under ``gateway``.
     """
 
-    _answered = False
-    _idle_since: float | None = None
-    _default_headers: tuple[Any, bytes] = (None, b"")
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        self._joined = JoinedWrites(transport)
         self._state: State = self.app_state["gateway"]
-        super().connection_made(cast(asyncio.Transport, self._joined))
+        super().connection_made(transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End a connection."""
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        """Begin a request, without the scope that most will not need."""
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-
-    def on_headers_complete(self) -> None:
-        """Answer at once, begin to answer, or hand the request on."""
-        self._answered = self._answer()
-        if not self._answered:
-            url, headers, expecting = self.url, self.headers, self.expect_100_continue
-            super().on_message_begin()
-            self.url, self.expect_100_continue = url, expecting
-            self.headers.extend(headers)  # the list that the scope has
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Take a part of a body, which an answered request does not have."""
-        if not self._answered:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """End a request."""
-        if not self._answered:
-            super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for one.
-
-        uvicorn sets a timer for each wait and cancels it with the next request: as long as connections are
-        busy, ours only notes when the wait began and lets a timer of the connection look at that.
-        """
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-            return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._look_after(self.timeout_keep_alive)
-
-    def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
-
-    def _look_after(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that has been idle for too long."""
-        self.timeout_keep_alive_task = None
-        if self._idle_since is None:
-            return  # the end of the response that is under way sets another timer
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._look_after(left)
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _answer(self) -> bool:
+    def answers_itself(self) -> bool:
+        """Answer what is in memory at once, begin to answer another plain question."""
         path = self.url.rstrip(b"/")
         answer = self._state.memory.get(path)
         question = paths.question(path) if answer is None else None
@@ -166,34 +94,39 @@ class MemoryProtocol(HttpToolsProtocol):
             return False
         if answer is not None:
             self._write(answer, answer.head, wishes)
-            self.on_response_complete()
+            self.note_response()
             return True
         assert question is not None
         return self._ask(question, path, wishes)
 
     def _wishes(self) -> _Wishes | None:
         """Return what the headers ask for, None if it is more than an answer."""
-        given_id = if_none_match = None
-        compressed = preferring = False
+        given_id = if_none_match = encodings = None
+        preferring = False
         for name, value in self.headers:
             if name in _ELSEWHERE:
                 return None
             if name == b"accept-encoding":
-                compressed = accepts_gzip(value)
+                encodings = value if encodings is None else b"%b, %b" % (encodings, value)
             elif name == b"if-none-match":
-                if_none_match = value
+                if_none_match = value if if_none_match is None else b"%b, %b" % (if_none_match, value)
             elif name == b"x-request-id":
-                given_id = value
+                if given_id is None:
+                    given_id = value
+            elif name == b"connection":
+                if self.parser.get_http_version() != "1.1":
+                    return None  # kept open only for those who know that from the version alone
             elif name == b"prefer":
                 preferring = True
+        compressed = encodings is not None and accepts_gzip(encodings)
         return compressed, if_none_match, request_id(given_id), preferring
 
     def _ask(self, question: Question, path: bytes, wishes: _Wishes) -> bool:
         door = self._state.door
         if door.turns_away(question):
             door.turned_away += 1
-            self._joined.write(_BUSY % (self._default(), wishes[2]))
-            self.on_response_complete()
+            self._joined.write(_BUSY % (self.server_headers(), wishes[2]))
+            self.note_response()
             return True
         preferring = wishes[3]
         if preferring or (question.kind is Kind.SIMILAR and question.entity_id not in self._state.catalogue):
@@ -225,7 +158,8 @@ class MemoryProtocol(HttpToolsProtocol):
             head = answer.head if cached else answer.missed_head
             status = self._write(answer, head, wishes, turn.keep_alive)
         else:
-            status = self._write_response(response, wishes[2], turn.keep_alive)
+            status = response.status_code
+            self.write_response(response, wishes[2], keep_alive=turn.keep_alive)
         if not turn.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -244,7 +178,7 @@ class MemoryProtocol(HttpToolsProtocol):
         if if_none_match is not None and answer.matches(if_none_match):
             self._joined.write(
                 b"HTTP/1.1 304 Not Modified\r\n%b%b%betag: %b\r\nx-request-id: %b\r\n\r\n"
-                % (self._default(), _connection(keep_alive), head, tag, own_id)
+                % (self.server_headers(), _connection(keep_alive), head, tag, own_id)
             )
             return 304
         body = answer.body if body is None else body
@@ -252,7 +186,7 @@ class MemoryProtocol(HttpToolsProtocol):
             b"HTTP/1.1 200 OK\r\n%b%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n"
             b"etag: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (
-                self._default(),
+                self.server_headers(),
                 _connection(keep_alive),
                 head,
                 encoding,
@@ -263,30 +197,6 @@ class MemoryProtocol(HttpToolsProtocol):
             )
         )
         return 200
-
-    def _write_response(self, response: Response, own_id: bytes, keep_alive: bool) -> int:
-        status = response.status_code
-        self._joined.write(
-            b"HTTP/1.1 %d %b\r\n%b%b%bx-request-id: %b\r\n\r\n%b"
-            % (
-                status,
-                HTTPStatus(status).phrase.encode(),
-                self._default(),
-                _connection(keep_alive),
-                b"".join(b"%b: %b\r\n" % field for field in response.raw_headers),
-                own_id,
-                bytes(response.body),
-            )
-        )
-        return status
-
-    def _default(self) -> bytes:
-        """Return the server's own headers; uvicorn makes a new list of them every second, for the date."""
-        headers = self.server_state.default_headers
-        if self._default_headers[0] is not headers:
-            encoded = b"".join(b"%b: %b\r\n" % header for header in headers)
-            self._default_headers = (headers, encoded)
-        return self._default_headers[1]
 
 
 def _connection(keep_alive: bool) -> bytes:

@@ -5,19 +5,29 @@ import contextlib
 import gc
 import socket
 import sys
+from collections.abc import Set
+from typing import cast
 
 import uvicorn
 
 from gateway.app import create_app
+from gateway.limits import Connection, Limits
+from gateway.problems import TooManyConnections
 from gateway.protocol import MemoryProtocol
+from gateway.request_id import request_id
+from gateway.wire import encoded, response_bytes
 from shared.broker import connect
 from shared.database.engine import open_database
 from shared.settings import GatewaySettings
 
 _SHUTDOWN_SECONDS = 10
 _NOT_STARTED = 3
+_BACKLOG = 65_535
+"""The most that there is; the operating system has a limit of its own (net.core.somaxconn)."""
+
 _ACCEPTED_AT_ONCE = 256
 _ACCEPT_PAUSE_SECONDS = 1.0
+_READ_BEFORE_CLOSE = 65_536
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 
@@ -43,9 +53,11 @@ def run_gateway(settings: GatewaySettings) -> None:
         log_config=None,
         server_header=False,
         proxy_headers=False,  # nothing here asks where a request comes from
+        ws="none",
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    server = _Server(config)
+    server = _Server(config, settings)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in good order, then raises the signal anew
         server.run()
     if not server.started:
@@ -53,23 +65,29 @@ def run_gateway(settings: GatewaySettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that takes many new connections in each turn of its event loop.
+    """A server that takes many new connections in each turn of its event loop, and not more than it can bear.
 
     uvloop takes one. While a turn takes a tenth of a second, because there is much to answer, new clients
-    would wait for each other, some of them for more than ten seconds.
+    would wait for each other, some of them for more than ten seconds. And when files run out it drops clients
+    without a word.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, settings: GatewaySettings) -> None:
         super().__init__(config)
+        self._settings = settings
         self._listeners: list[socket.socket] = []
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
+        self._limits = Limits(self._settings, cast(Set[Connection], self.server_state.connections))
+        self.lifespan.state["limits"] = self._limits
         _calm_garbage_collector()
-        # Copies, because the event loop minds who else looks at its own.
+        # Copies, because the event loop closes its own: it shall not accept anybody beside us.
         self._listeners = [own.dup() for server in self.servers for own in server.sockets]
+        for server in self.servers:
+            server.close()
         for listener in self._listeners:
             self._watch(listener)
 
@@ -80,6 +98,7 @@ class _Server(uvicorn.Server):
             listener.close()
         self._listeners.clear()
         await super().shutdown(sockets)
+        self._limits.stop()
 
     def _watch(self, listener: socket.socket) -> None:
         if listener in self._listeners:
@@ -88,18 +107,34 @@ class _Server(uvicorn.Server):
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(_ACCEPTED_AT_ONCE):
+            if self._connecting and self._limits.are_reached(len(self._connecting)):
+                return  # until it is known whether these are idle
             try:
                 connection, _ = listener.accept()
-            except BlockingIOError:
+            except (BlockingIOError, ConnectionError):  # there is nobody, or nobody any more
                 return
-            except OSError:  # no files or memory left; the event loop, which finds the same, logs it
+            except OSError as error:  # no files or memory left
+                closed = self._limits.end_idle()
+                self._limits.complain("no connections are accepted", reason=str(error), idle_closed=closed)
                 loop.remove_reader(listener)
                 loop.call_later(_ACCEPT_PAUSE_SECONDS, self._watch, listener)
                 return
             connection.setblocking(False)
+            if self._limits.are_reached() and not self._limits.end_idle():
+                self._turn_away(connection)
+                continue
             task = loop.create_task(self._connect(connection))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        self._limits.complain("connections are refused", most=self._limits.most)
+        problem = TooManyConnections("There are too many connections; try again soon.")
+        headers = encoded(self.server_state.default_headers)
+        with connection, contextlib.suppress(OSError):  # it is gone already
+            connection.send(response_bytes(problem.response(), headers, request_id(None), keep_alive=False))
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(_READ_BEFORE_CLOSE)  # what is unread would reset the connection
 
     async def _connect(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):  # it is gone already

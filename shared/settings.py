@@ -129,6 +129,25 @@ class GatewaySettings(Settings):
     local_cache_ttl: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0), le=timedelta(hours=1))
     """Longest that an answer is kept there, should nobody be able to say that it has changed."""
 
+    max_connections: int | None = Field(default=None, ge=1)
+    """Open connections; idle ones are closed first, then new ones are refused. Default: what the limit of
+    open files allows, at most 10,000."""
+
+    keep_alive: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(hours=1))
+    """How long a connection without a request stays open."""
+
+    header_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), le=timedelta(hours=1))
+    """Longest from the first byte of a request to the end of its headers."""
+
+    body_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0), le=timedelta(hours=1))
+    """Longest from there to the end of its body."""
+
+    send_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0), le=timedelta(hours=1))
+    """Longest that a client may take nothing of an answer."""
+
+    max_header_kb: int = Field(default=32, ge=1, le=1024)
+    """Kilobytes of a request's line and headers."""
+
     train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
     """Longest that a training job may take."""
 

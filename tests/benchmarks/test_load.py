@@ -235,6 +235,36 @@ def test_server_that_drops_connections_is_survived() -> None:
     assert opened.unanswered == 0
 
 
+def test_connection_that_a_server_may_be_closing_is_not_used() -> None:
+    """The server closes what was idle for five seconds just when a request arrives.
+
+    Slow answers make the generator open many connections, quick ones leave most of them idle, and slow ones
+    again let it want them all.
+    """
+    began = time.monotonic()
+    cut = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal cut
+        last = time.monotonic()
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            now = time.monotonic()
+            if now - last > 5:
+                cut += 1
+                return
+            await asyncio.sleep(0.001 if 1 < now - began < 6.5 else 0.3)
+            last = time.monotonic()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await writer.drain()
+
+    with raw_server(handle) as port:
+        began = time.monotonic()
+        outcome = run_load(Load(port, ["/"], seconds=8, connections=100, rate=100))
+    assert outcome.connections > 30
+    assert (cut, outcome.connection_errors, outcome.unanswered) == (0, 0, 0)
+
+
 def test_answer_that_is_not_understood_is_an_error() -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

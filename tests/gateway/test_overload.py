@@ -157,6 +157,15 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.sent.append(data)
 
+    def is_closing(self) -> bool:
+        return "closed" in self.sent
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write_eof(self) -> None:
+        self.sent.append("ended")
+
     def close(self) -> None:
         self.sent.append("closed")
 
@@ -176,3 +185,35 @@ def test_writes_of_one_turn_are_sent_together_and_in_order() -> None:
         return transport.sent
 
     assert asyncio.run(run()) == [b"head body", b"next", b"last", "closed"]
+
+
+def test_no_more_is_held_than_the_high_water_mark_and_one_answer() -> None:
+    async def run() -> None:
+        transport = Transport()
+        joined = JoinedWrites(transport)  # type: ignore[arg-type]
+        for _ in range(3):
+            joined.write(b"a" * 30_000)
+        assert transport.sent == [b"a" * 90_000]
+        joined.write(b"b" * 10)
+        assert (joined.unsent, joined.taken) == (10, 90_000)
+        await asyncio.sleep(0)
+        assert transport.sent == [b"a" * 90_000, b"b" * 10]
+        assert joined.unsent == 0
+
+    asyncio.run(run())
+
+
+def test_while_a_client_sends_only_our_side_is_ended() -> None:
+    async def run() -> list[bytes | str]:
+        transport = Transport()
+        joined = JoinedWrites(transport)  # type: ignore[arg-type]
+        joined.lingers = True
+        joined.write(b"answer")
+        joined.close()
+        assert joined.is_closing()
+        joined.write(b"late")
+        await asyncio.sleep(0)
+        joined.close()
+        return transport.sent
+
+    assert asyncio.run(run()) == [b"answer", "ended", "closed"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.console import output, show_progress, status
+from cli.console import output, replace_what_cannot_be_shown, show_progress, status
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
 from shared.contract import MAX_ID, MIN_ID, QueueName
 from shared.errors import MovierecError
@@ -391,7 +391,7 @@ def bench_memory(
     settings = load(Settings)
     table = run(settings, workers)
     settings.results_dir.mkdir(parents=True, exist_ok=True)
-    (settings.results_dir / "bench_memory.txt").write_text(table)
+    (settings.results_dir / "bench_memory.txt").write_text(table, encoding="utf-8")
     output.print(table, markup=False)
 
 
@@ -443,7 +443,9 @@ def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, 
     with show_progress() as progress:
         dataset = load_dataset(settings, data, skip_bad_rows=skip_bad_rows, progress=progress)
     paths = explore(dataset, settings.results_dir)
-    output.print(next(path for path in paths if path.suffix == ".txt").read_text(), markup=False)
+    output.print(
+        next(path for path in paths if path.suffix == ".txt").read_text(encoding="utf-8"), markup=False
+    )
     for path in paths:
         status.print(f"wrote {path}", markup=False)
 
@@ -455,6 +457,7 @@ def _require_algorithm(algorithm: str | None) -> None:
 
 def main() -> None:
     """Run the command; an error of ours is one message, never a trace."""
+    replace_what_cannot_be_shown()
     try:
         app()
     except MovierecError as error:

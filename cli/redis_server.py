@@ -62,7 +62,7 @@ def require_redis(settings: Settings) -> None:
 def running_url(data_dir: Path) -> str | None:
     """Return the URL of the embedded Redis of a ``movierec up`` that runs, None if none does."""
     try:
-        url = (data_dir / "redis" / _URL_FILE).read_text().strip()
+        url = (data_dir / "redis" / _URL_FILE).read_text(encoding="utf-8").strip()
         with connect(url) as client:
             client.ping()
     except (FileNotFoundError, redis.RedisError):  # a killed one leaves its file
@@ -179,5 +179,5 @@ class RedisServer:
         path = self.directory / _URL_FILE
         path.unlink(missing_ok=True)  # of one that was killed; its mode may be any
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(self.url + "\n")

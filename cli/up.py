@@ -125,11 +125,11 @@ def _admin_token(settings: GatewaySettings, environment: dict[str, str]) -> Path
         return None
     path = settings.data_dir / "admin-token"
     try:
-        token = path.read_text().strip()
+        token = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(token + "\n")
     environment["ADMIN_TOKEN"] = token
     return path

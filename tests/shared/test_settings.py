@@ -50,7 +50,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_example_file_is_complete() -> None:
-    lines = (PROJECT / ".env.example").read_text().splitlines()
+    lines = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()
     named = {line.lstrip("# ").split("=")[0].lower() for line in lines if "=" in line and "==" not in line}
     fields = set(GatewaySettings.model_fields) | set(WorkerSettings.model_fields)
     assert fields <= named, fields - named

@@ -18,14 +18,14 @@ def data_dir(prepared: Path, tmp_path: Path) -> Path:
 
 
 def test_an_interrupt_stops_at_once_and_leaves_the_old_model(data_dir: Path, tmp_path: Path) -> None:
-    before = (data_dir / "model" / "current").read_text()
+    before = (data_dir / "model" / "current").read_text(encoding="utf-8")
     command = Command("train", "-a", "bayes", "-p", "n_sweeps=10000", log=tmp_path / "train.log")
     wait_for(lambda: "training bayes 1/" in command.output, "sweeps have begun")
     started = time.monotonic()
     assert command.stop(signal.SIGINT) == 130
     assert time.monotonic() - started < 3
     assert "Traceback" not in command.output
-    assert (data_dir / "model" / "current").read_text() == before
+    assert (data_dir / "model" / "current").read_text(encoding="utf-8") == before
     assert {path.name for path in (data_dir / "model").iterdir()} == {"current", before.strip()}
 
 
@@ -33,7 +33,7 @@ def test_a_training_can_be_limited_in_time(data_dir: Path, tmp_path: Path) -> No
     arguments = ("train", "-a", "bayes", "-p", "n_sweeps=10000", "--max-seconds", "2")
     command = Command(*arguments, log=tmp_path / "train.log")
     assert command.process.wait(60) == 0, command.output
-    version = (data_dir / "model" / "current").read_text().strip()
+    version = (data_dir / "model" / "current").read_text(encoding="utf-8").strip()
     assert version in command.output
     assert "-bayes-" in version
 

@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Engine, Integer, SmallInteger, Table, Text
 from sqlalchemy.types import REAL
 
 from shared.database import queries
-from shared.database.engine import BUSY_TIMEOUT_MS
+from shared.database.engine import BUSY_TIMEOUT_MS, sqlite_path
 from shared.database.queries import Import
 from shared.database.schema import imports, movies, ratings, tags
 from shared.datasets.model import Dataset
@@ -185,7 +185,7 @@ def _bulk_connection(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "sqlite":
             from adbc_driver_sqlite import dbapi as sqlite
 
-            opened: Any = sqlite.connect(str(url.database))
+            opened: Any = sqlite.connect(str(sqlite_path(url)))
         else:
             from adbc_driver_postgresql import dbapi as postgresql
 

@@ -18,6 +18,7 @@ from shared.database import bulk, profiles, queries
 from shared.database.engine import database_url, open_database
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, DataError, ServiceError
+from shared.settings import Settings, load
 from worker.models.base import ratings_batch
 
 
@@ -170,7 +171,37 @@ def test_an_empty_database_says_what_to_do(engine: Engine) -> None:
         assert queries.current_import(connection) is None
 
 
-@pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "not a url"])
+@pytest.mark.parametrize(
+    "name", ["a?b", "a?mode=memory", "a%41b", "a#b", 'a"b', "a\\b", " a b", "a\nb", "\u00e9", "file:a"]
+)
+def test_all_drivers_use_the_file_in_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Dataset, name: str
+) -> None:
+    monkeypatch.setenv("DATA_DIR", name)
+    opened = open_database(load(Settings).database)
+    bulk.replace_dataset(opened, dataset, "f" * 64)
+    assert len(bulk.read_dataset(opened)[1].ratings) == len(dataset.ratings)
+    with opened.connect() as connection:
+        assert queries.current_import(connection) is not None
+    opened.dispose()
+    found = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path for path in found if path.suffix == ".db"} == {tmp_path / name / "movierec.db"}
+    assert {path.parent for path in found} == {tmp_path / name}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mysql://x/y",
+        "sqlite://",
+        "not a url",
+        "postgresql://u@h:port/x",
+        "sqlite://host/x",
+        "sqlite:///data?b/movierec.db",
+        "sqlite:///file:x?uri=true",
+    ],
+)
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL"):
         database_url(url)

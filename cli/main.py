@@ -107,9 +107,11 @@ def gateway(
     ] = None,
 ) -> None:
     """Run one HTTP gateway. It needs Redis (QUEUE_URL, CACHE_URL), the database and DATA_DIR/model."""
+    from cli.addresses import require_address
     from gateway.server import run_gateway
 
     settings = load(GatewaySettings, host=host, port=port)
+    require_address(settings, by_option=host is not None)
     configure_logging(settings)
     run_gateway(settings)
 

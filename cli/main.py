@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.caches import keep_caches_in_data_dir
 from cli.console import output, replace_what_cannot_be_shown, show_progress, status
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
 from shared.contract import MAX_ID, MIN_ID, QueueName
@@ -460,6 +461,7 @@ def _require_algorithm(algorithm: str | None) -> None:
 def main() -> None:
     """Run the command; an error of ours is one message, never a trace."""
     replace_what_cannot_be_shown()
+    keep_caches_in_data_dir()
     try:
         app()
     except MovierecError as error:

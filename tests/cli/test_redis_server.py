@@ -53,7 +53,7 @@ def keys(server: RedisServer) -> int:
     with connect(server.url) as client:
         assert client.set("writes", "work")
         client.delete("writes")
-        return client.dbsize()
+        return int(client.dbsize())
 
 
 def overwrite(path: Path, at: float, content: bytes) -> None:

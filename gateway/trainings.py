@@ -9,6 +9,7 @@ from redis.exceptions import WatchError
 from rq.job import JobStatus
 from rq.utils import as_text
 
+from gateway import paths
 from gateway.problems import TrainingRuns
 from shared import keys
 from shared.broker import enqueue_training, fetch_job
@@ -23,7 +24,12 @@ _UNFINISHED = {
 
 
 def start_training(
-    connection: redis.Redis, algorithm: str, parameters: Mapping[str, Any], *, timeout_seconds: float
+    connection: redis.Redis,
+    algorithm: str,
+    parameters: Mapping[str, Any],
+    *,
+    timeout_seconds: float,
+    prefix: str = "",
 ) -> str:
     """Queue a training unless one waits or runs already.
 
@@ -35,6 +41,8 @@ def start_training(
         Checked by the caller.
     timeout_seconds : float
         Longest that it may take.
+    prefix : str
+        What the address of another training begins with.
 
     Returns
     -------
@@ -53,7 +61,7 @@ def start_training(
                 pipeline.watch(keys.TRAINING)  # type: ignore[no-untyped-call]
                 holder = pipeline.get(keys.TRAINING)
                 if holder is not None:
-                    _refuse_if_unfinished(as_text(holder), connection)
+                    _refuse_if_unfinished(as_text(holder), connection, prefix)
                 pipeline.multi()
                 enqueue_training(
                     pipeline, connection, algorithm, parameters, job_id=job_id, timeout=timeout_seconds
@@ -65,10 +73,10 @@ def start_training(
             return job_id
 
 
-def _refuse_if_unfinished(job_id: str, connection: redis.Redis) -> None:
+def _refuse_if_unfinished(job_id: str, connection: redis.Redis, prefix: str) -> None:
     job = fetch_job(job_id, connection)
     if job is not None and job.get_status() in _UNFINISHED:
-        address = f"/api/v1/jobs/{job_id}"
+        address = prefix + paths.job(job_id)
         raise TrainingRuns(
             f"Training {job_id} is not finished; see {address}.", {"Location": address}, job=address
         )

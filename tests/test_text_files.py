@@ -9,8 +9,8 @@ from tests.conftest import PROJECT
 
 _PACKAGES = ("benchmarks", "cli", "gateway", "shared", "tests", "worker")
 _OPENS_TEXT = {"open", "fdopen", "read_text", "write_text", "TextIOWrapper", "NamedTemporaryFile"}
-_NO_TEXT = {"os.open", "Image.open", "content.open"}
-"""A descriptor, an image, a member of a zip file."""
+_NO_TEXT = {"os.open", "Image.open", "content.open", "archive.open", "file.open", "opener.open"}
+"""A descriptor, an image, members of zip files, our own files of bytes, an address."""
 
 
 def _without_encoding(source: str) -> list[int]:
@@ -27,8 +27,10 @@ def _without_encoding(source: str) -> list[int]:
         named = {keyword.arg for keyword in call.keywords}
         opens = function.rpartition(".")[2] in _OPENS_TEXT and function not in _NO_TEXT
         binary = any(isinstance(word, str) and len(word) <= 3 and "b" in word for word in words)
-        if "encoding" not in named and (
-            (opens and not binary) or (function.startswith("subprocess.") and "text" in named)
+        if (
+            "encoding" not in named
+            and "utf-8" not in words
+            and ((opens and not binary) or (function.startswith("subprocess.") and "text" in named))
         ):
             found.append(call.lineno)
     return found

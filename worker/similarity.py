@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shared.contract import RULES, Kind
 from shared.errors import ArtifactError
+from shared.genres import split_genres
 from worker.arrays import map_array, save_array
 from worker.top_k import top_k
 
@@ -44,11 +45,13 @@ class GenreSimilarity:
         distinct, combinations = np.unique(np.array(genres, dtype=object), return_inverse=True)
         if not any(distinct):
             return cls(np.zeros((len(distinct), 1)), combinations.astype(np.int32))
-        vectorizer = TfidfVectorizer(analyzer=_split)
+        vectorizer = TfidfVectorizer(analyzer=split_genres)
         vectorizer.fit(genres)
         return cls(vectorizer.transform(distinct).toarray(), combinations.astype(np.int32))
 
-    def nearest(self, column: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def nearest(
+        self, column: int, excluded: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return the movies most similar to one.
 
         Only movies that share a genre count, so a movie without genres has none. Cosines that show the same
@@ -58,6 +61,8 @@ class GenreSimilarity:
         ----------
         column : int
             The movie, in catalogue order.
+        excluded : ndarray of bool, shape (n_movies,), optional
+            Movies that are like none.
 
         Returns
         -------
@@ -71,6 +76,8 @@ class GenreSimilarity:
         rounded[cosines <= 0] = -np.inf
         scores = rounded[self.combinations]
         scores[column] = -np.inf
+        if excluded is not None:
+            scores[excluded] = -np.inf
         columns = top_k(scores, rule.limit)
         return columns, scores[columns]
 
@@ -95,7 +102,3 @@ class GenreSimilarity:
             )
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{directory} does not hold usable genre vectors: {error}") from error
-
-
-def _split(genres: str) -> list[str]:
-    return genres.split("|") if genres else []

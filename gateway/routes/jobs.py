@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field
 from rq.job import JobStatus
 
-from gateway.problems import QueueUnreachable, UnknownJob, documented
+from gateway.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
 from gateway.responses import json_answer
 from gateway.state import State, state_of
 from shared.broker import MovierecJob, fetch_job
@@ -56,7 +56,7 @@ class JobView(BaseModel):
     "/{job_id}",
     summary="How a job is doing",
     response_model=JobView,
-    responses=documented(UnknownJob, QueueUnreachable),
+    responses=documented(UnknownJob, InvalidRequest, QueueUnreachable),
 )
 def job(
     job_id: Annotated[str, Path(max_length=64, examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"])],

@@ -27,6 +27,7 @@ def directory(tmp_path: Path) -> Path:
     with connect(server.url) as client:
         for number in range(KEPT):
             client.hset(f"base:{number}", mapping={"number": number, "text": "x" * 80})
+        client.config_set("aof-use-rdb-preamble", "yes")  # as earlier versions of ours wrote it
         client.bgrewriteaof()
         wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the file is rewritten")
         for number in range(KEPT):

@@ -224,7 +224,7 @@ def test_a_stale_ranking_is_not_taken_for_the_answer(
 ) -> None:
     """Nobody computes the new one, and the old one, which is still in the cache, must not be handed out."""
     key, field = keys.ranking(Kind.SUGGESTED, 1)
-    old = Ranking("20200101T000000Z-svd-000000", 1, 3, [1], [1])
+    old = Ranking("20200101T000000Z-svd-000000", "0123456789abcdef", 3, [1], [1])
     redis_client.hset(key, field, old.to_bytes())
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "WAIT_BUDGET": "3"}
     with Gateway(log=tmp_path / "gateway.log", **settings) as gateway, ThreadPoolExecutor(1) as pool:

@@ -198,8 +198,12 @@ def test_a_stale_ranking_is_computed_again(client: httpx.Client, service: Servic
     from shared.ranking import Ranking
 
     with connect(service.redis_url) as redis:
-        for version, revision in ((service.trained.manifest.version, 77), ("20200101T000000Z-svd-000000", 1)):
-            redis.hset(key, field, Ranking(version, revision, 3, [1], [1]).to_bytes())
+        manifest = service.trained.manifest
+        for version, fingerprint in (
+            (manifest.version, "0123456789abcdef"),
+            ("20200101T000000Z-svd-000000", manifest.data.fingerprint),
+        ):
+            redis.hset(key, field, Ranking(version, fingerprint, 3, [1], [1]).to_bytes())
             answer = client.get(path)
             assert (answer.headers["X-Cache"], answer.content) == ("miss", good.content)
         redis.hset(key, field, b"\xff not a ranking")

@@ -63,7 +63,7 @@ def test_only_the_first_outcome_of_a_flight_counts_and_nobody_is_told_twice() ->
         with pytest.raises(TimeoutError):
             await flight.waiting[0]
         flight.waiting.append(patience.begin())
-        ranking = Ranking("v", 1, 3, [1], [4000])
+        ranking = Ranking("v", "", 3, [1], [4000])
         flight.land(ranking)
         flight.land(RuntimeError("too late"))
         await flight.waiting[2]

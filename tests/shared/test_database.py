@@ -24,6 +24,7 @@ from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, DataError, ServiceError
 from shared.progress import silent
 from shared.settings import Settings, load
+from tests.conftest import PROJECT
 from tests.processes import Command, wait_for
 from worker.models.base import ratings_batch
 
@@ -289,3 +290,36 @@ def test_imports_at_once_come_one_after_the_other(engine: Engine, files: Path, t
         assert "error" not in command.output
     imported, found = bulk.read_dataset(engine)
     assert len(found.ratings) == imported.n_ratings == {"files": 2_000, "other": 3_000}[imported.name]
+
+
+def test_what_is_written_after_a_bulk_transfer_is_seen_by_other_processes(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    """Two libraries of SQLite are in this process, and neither sees the other's locks."""
+    url = f"sqlite:///{tmp_path / 'movierec.db'}"
+    engine = open_database(url)
+    with engine.connect() as connection:  # stays open in the pool
+        assert queries.current_import(connection) is None
+    bulk.replace_dataset(engine, dataset, "f1")
+    bulk.read_dataset(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE movies SET title = 'written'"))
+    script = (
+        "from shared.database import queries\n"
+        "from shared.database.engine import open_database\n"
+        f"with open_database({url!r}).connect() as connection:\n"
+        "    assert {movie.title for movie in queries.all_movies(connection)} == {'written'}\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=PROJECT)
+    engine.dispose()
+
+
+def test_a_transaction_reads_as_of_one_moment(engine: Engine, dataset: Dataset) -> None:
+    bulk.replace_dataset(engine, dataset, "f1")
+    with engine.connect() as reader:
+        assert queries.data_fingerprint(reader) == "f1"
+        with engine.begin() as writer:
+            writer.execute(text("DELETE FROM ratings"))
+        assert list(queries.all_users(reader))
+    with engine.connect() as reader:
+        assert not list(queries.all_users(reader))

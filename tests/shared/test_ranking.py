@@ -7,7 +7,7 @@ from shared.ranking import Ranking
 rankings = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=200).map(
     lambda pairs: Ranking(
         version="20261122T201530Z-svd-1f3c9a",
-        revision=7,
+        fingerprint="0123456789abcdef",
         decimals=3,
         movie_ids=tuple(movie_id for movie_id, _ in pairs),
         scores=tuple(score for _, score in pairs),
@@ -21,7 +21,7 @@ def test_what_is_packed_is_unpacked(ranking: Ranking) -> None:
 
 
 def test_a_full_answer_is_small() -> None:
-    ranking = Ranking("20261122T201530Z-svd-1f3c9a", 1, 3, range(150), range(150))
+    ranking = Ranking("20261122T201530Z-svd-1f3c9a", "0123456789abcdef", 3, range(150), range(150))
     assert len(ranking.to_bytes()) < 1300
 
 
@@ -33,10 +33,10 @@ def test_foreign_bytes_are_no_ranking(data: bytes) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 20, -1])
 def test_a_cut_ranking_is_none(cut: int) -> None:
-    packed = Ranking("20261122T201530Z-svd-1f3c9a", 1, 3, [1, 2], [3, 4]).to_bytes()
+    packed = Ranking("20261122T201530Z-svd-1f3c9a", "0123456789abcdef", 3, [1, 2], [3, 4]).to_bytes()
     assert Ranking.from_bytes(packed[:cut]) is None
 
 
 def test_another_format_is_none() -> None:
-    packed = Ranking("v", 1, 3, [1], [2]).to_bytes()
+    packed = Ranking("v", "f", 3, [1], [2]).to_bytes()
     assert Ranking.from_bytes(b"\x09" + packed[1:]) is None

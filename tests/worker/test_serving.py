@@ -30,7 +30,8 @@ def test_suggestions_are_unrated_ordered_and_in_the_scale(
         assert len(ranking.movie_ids) == len(set(ranking.movie_ids)) == 150
         assert list(ranking.scores) == sorted(ranking.scores, reverse=True)
         assert 500 <= ranking.scores[-1] <= ranking.scores[0] <= 5000
-        assert (ranking.version, ranking.revision) == (trained.manifest.version, 1)
+        assert ranking.version == trained.manifest.version
+        assert (ranking.fingerprint, ranking.outdated) == (trained.manifest.data.fingerprint, False)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -48,8 +48,8 @@ def run(dataset: Dataset, *, n_folds: int, seed: int, results: Path, progress: P
     }
     table = render(document)
     results.mkdir(parents=True, exist_ok=True)
-    (results / "bench_accuracy.json").write_text(json.dumps(document, indent=2) + "\n")
-    (results / "bench_accuracy.txt").write_text(table)
+    (results / "bench_accuracy.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (results / "bench_accuracy.txt").write_text(table, encoding="utf-8")
     return table
 
 

@@ -82,7 +82,7 @@ def run(settings: Settings, n_workers: int) -> str:
 
 def private_megabytes(pid: int) -> float:
     """Return the memory that would be free if a process ended."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     return sum(int(size) for size in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.MULTILINE)) / 1024
 
 

@@ -125,9 +125,9 @@ def run(
         figures.append(_measure(size, algorithm, surprise_epochs, directory / f"bench-{size}", progress))
         table = render(figures, algorithm, surprise_epochs)
         results.mkdir(parents=True, exist_ok=True)
-        (results / "bench_training.txt").write_text(table)
+        (results / "bench_training.txt").write_text(table, encoding="utf-8")
         document = {"algorithm": algorithm, "sizes": [asdict(row) for row in figures]}
-        (results / "bench_training.json").write_text(json.dumps(document, indent=2) + "\n")
+        (results / "bench_training.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     progress(Step("measuring", len(sizes), len(sizes), "size"))
     return table
 
@@ -200,7 +200,9 @@ def _measure(
     return TrainingFigures(
         **ours,  # type: ignore[arg-type]
         **tested,  # type: ignore[arg-type]
-        noise_floor=json.loads((directory / "files" / SUMMARY_FILE).read_text())["noise_floor"],
+        noise_floor=json.loads((directory / "files" / SUMMARY_FILE).read_text(encoding="utf-8"))[
+            "noise_floor"
+        ],
         surprise_trainset_seconds=trainset,
         surprise_epoch_seconds=epoch,
         surprise_seconds=None

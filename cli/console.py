@@ -1,5 +1,7 @@
 """What commands print: results on standard output, progress and errors on standard error."""
 
+import io
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,13 @@ output = Console(highlight=False, soft_wrap=True)
 status = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _LINE_INTERVAL_SECONDS = 5.0
+
+
+def replace_what_cannot_be_shown() -> None:
+    """Print a question mark for what the terminal's encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.console import output, show_progress, status
+from cli.caches import keep_caches_in_data_dir
+from cli.console import output, replace_what_cannot_be_shown, show_progress, status
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
 from shared.contract import MAX_ID, MIN_ID, QueueName
 from shared.datasets.options import ReadingOptions, Scale, TimeUnit
@@ -109,9 +110,11 @@ def gateway(
     ] = None,
 ) -> None:
     """Run one HTTP gateway. It needs Redis (QUEUE_URL, CACHE_URL), the database and DATA_DIR/model."""
+    from cli.addresses import require_address
     from gateway.server import run_gateway
 
     settings = load(GatewaySettings, host=host, port=port)
+    require_address(settings, by_option=host is not None)
     configure_logging(settings)
     run_gateway(settings)
 
@@ -425,7 +428,7 @@ def bench_memory(
     settings = load(Settings)
     table = run(settings, workers)
     settings.results_dir.mkdir(parents=True, exist_ok=True)
-    (settings.results_dir / "bench_memory.txt").write_text(table)
+    (settings.results_dir / "bench_memory.txt").write_text(table, encoding="utf-8")
     output.print(table, markup=False)
 
 
@@ -477,7 +480,9 @@ def _explore(explore: Callable[[Dataset, Path], list[Path]], data: Path | None, 
     with show_progress() as progress:
         dataset = load_dataset(settings, data, skip_bad_rows=skip_bad_rows, progress=progress)
     paths = explore(dataset, settings.results_dir)
-    output.print(next(path for path in paths if path.suffix == ".txt").read_text(), markup=False)
+    output.print(
+        next(path for path in paths if path.suffix == ".txt").read_text(encoding="utf-8"), markup=False
+    )
     for path in paths:
         status.print(f"wrote {path}", markup=False)
 
@@ -502,6 +507,8 @@ def _open_standard_files() -> None:
 def main() -> None:
     """Run the command; an error of ours is one message, never a trace."""
     _open_standard_files()
+    replace_what_cannot_be_shown()
+    keep_caches_in_data_dir()
     try:
         app()
     except MovierecError as error:

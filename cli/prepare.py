@@ -11,7 +11,7 @@ from shared.artifacts import ArtifactStore, Manifest
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.database.queries import Import
-from shared.errors import ArtifactError, DownloadError
+from shared.errors import ArtifactError, NoNetworkError
 from shared.settings import WorkerSettings
 
 DEFAULT_DATASET = "ml-latest-small"
@@ -82,12 +82,12 @@ def _find_data(data_dir: Path) -> Path:
         found = find_dataset(directory)
         if found is not None:
             return found
-    status.print(f"There is no data in {data_dir}; downloading {DEFAULT_DATASET}.")
+    status.print(f"There is no data in {data_dir}; downloading {DEFAULT_DATASET}.", markup=False)
     try:
         with show_progress() as progress:
             return download(DEFAULT_DATASET, data_dir, progress=progress)
-    except DownloadError as error:
-        status.print(f"[yellow]{error}[/yellow]")
+    except NoNetworkError as error:  # nothing else may lead to data that is made up
+        status.print(str(error), style="yellow", markup=False)
         status.print(
             "[yellow]Generating demo data instead: these movies, users and ratings are made up.[/yellow]"
         )
@@ -109,7 +109,7 @@ def _current_manifest(store: ArtifactStore) -> Manifest | None:
         version = store.current_version()
         return store.verify(version) if version else None
     except ArtifactError as error:
-        status.print(f"[yellow]{error} Training a new one.[/yellow]", soft_wrap=True)
+        status.print(f"{error} Training a new one.", style="yellow", markup=False)
         return None
 
 

@@ -23,7 +23,7 @@ def free_port() -> int:
 def tail(path: Path, lines: int = 15) -> str:
     """Return the end of a log, each line indented."""
     try:
-        text = path.read_text(errors="replace")
+        text = path.read_text(errors="replace", encoding="utf-8")
     except OSError:
         return "  (no log)"
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"
@@ -69,7 +69,8 @@ class Child:
         self._stop_seconds = stop_seconds
         self.log = logs / f"{name}.log"
         self._command = [sys.executable, "-m", "cli.main", *arguments]
-        self._environment = {**os.environ, **environment}
+        # A log is read by tail, and by people elsewhere: its encoding is not a matter of this terminal.
+        self._environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import secrets
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,12 +14,15 @@ from types import FrameType
 
 import httpx
 
+from cli.addresses import base_url, require_address
 from cli.console import output, status
 from cli.prepare import is_prepared
 from cli.processes import STOP_SECONDS, Child, stop_process, tail
 from cli.redis_server import RedisServer, require_redis
 from shared.contract import QueueName
 from shared.errors import ConfigurationError, ServiceError
+from shared.locks import ProcessLock
+from shared.parent import die_with_parent
 from shared.settings import GatewaySettings, WorkerSettings, load
 
 _READY_SECONDS = 90.0
@@ -51,11 +54,25 @@ def run_up(
 
     Raises
     ------
+    BusyError
+        If another one runs with the same data.
     ServiceError, ConfigurationError, MovierecError
         If something does not start; whatever did is stopped again.
     """
     settings = load(GatewaySettings, host=host, port=port)
-    _require_free_port(settings)
+    lock = ProcessLock(
+        settings.data_dir / "up.lock",
+        f"movierec up runs already with the data in {settings.data_dir.absolute()}",
+        "Stop it first, or set DATA_DIR to another directory.",
+    )
+    with lock.held():
+        require_address(settings, by_option=host is not None)
+        _run(settings, data=data, workers=workers, algorithm=algorithm, skip_bad_rows=skip_bad_rows)
+
+
+def _run(
+    settings: GatewaySettings, *, data: Path | None, workers: int, algorithm: str | None, skip_bad_rows: bool
+) -> None:
     redis_server: RedisServer | None = None
     children: list[Child] = []
     with _signals_raise():
@@ -88,18 +105,6 @@ def run_up(
     status.print("Everything is stopped.")
 
 
-def _require_free_port(settings: GatewaySettings) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ServiceError(
-                f"The gateway cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-                "Choose another port: movierec up --port N, or make up PORT=N."
-            ) from None
-
-
 def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> None:
     """Import and train in a process of its own, which gives its memory back."""
     command = [sys.executable, "-m", "cli.main", "up", "--prepare-only"]
@@ -109,7 +114,12 @@ def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> N
         command += ["--algorithm", algorithm]
     if skip_bad_rows:
         command += ["--skip-bad-rows"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509
+    )
     try:
         code = process.wait()
     except _Stopped:
@@ -125,11 +135,11 @@ def _admin_token(settings: GatewaySettings, environment: dict[str, str]) -> Path
         return None
     path = settings.data_dir / "admin-token"
     try:
-        token = path.read_text().strip()
+        token = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(token + "\n")
     environment["ADMIN_TOKEN"] = token
     return path
@@ -164,11 +174,6 @@ def _children(settings: GatewaySettings, workers: int, environment: dict[str, st
     return children
 
 
-def _base_url(settings: GatewaySettings) -> str:
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-    return f"http://{host}:{settings.port}"
-
-
 def _wait_until_ready(settings: GatewaySettings, children: list[Child], workers: int) -> None:
     """Return when every worker serves.
 
@@ -188,7 +193,7 @@ def _wait_until_ready(settings: GatewaySettings, children: list[Child], workers:
                         f"the end of {child.log}:\n{tail(child.log)}"
                     )
             try:
-                response = client.get(f"{_base_url(settings)}/readyz")
+                response = client.get(f"{base_url(settings)}/readyz")
                 checks = response.json()["checks"]
                 detail = checks["workers"]["detail"]
                 if response.status_code == 200 and detail.startswith(f"{workers} serving"):
@@ -200,19 +205,22 @@ def _wait_until_ready(settings: GatewaySettings, children: list[Child], workers:
 
 
 def _welcome(settings: GatewaySettings, token_file: Path | None) -> None:
-    url = _base_url(settings)
-    output.print()
-    output.print(f"movierec is up:  {url}")
-    output.print(f"documentation:   {url}/docs")
-    output.print(f"try:             curl {url}/api/v1/users/1/suggested_movies")
-    token = f"$(cat {token_file})" if token_file else "$ADMIN_TOKEN"
-    output.print(
-        f'retrain:         curl -X POST -H "Authorization: Bearer {token}" '
-        f"-H 'Content-Type: application/json' -d '{{}}' {url}/api/v1/models",
-        markup=False,
+    url = base_url(settings)
+    suggestions, models = (
+        shlex.quote(f"{url}/api/v1/{path}") for path in ("users/1/suggested_movies", "models")
     )
-    output.print(f"logs:            {settings.data_dir / 'logs'}")
-    output.print("Ctrl-C stops everything.")
+    token = f"$(cat {shlex.quote(str(token_file))})" if token_file else "$ADMIN_TOKEN"
+    lines = [
+        "",
+        f"movierec is up:  {url}",
+        f"documentation:   {url}/docs",
+        f"try:             curl {suggestions}",
+        f'retrain:         curl -X POST -H "Authorization: Bearer {token}" '
+        f"-H 'Content-Type: application/json' -d '{{}}' {models}",
+        f"logs:            {settings.data_dir / 'logs'}",
+        "Ctrl-C stops everything.",
+    ]
+    output.print("\n".join(lines), markup=False)
 
 
 def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:

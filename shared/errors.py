@@ -7,8 +7,10 @@
     ├── DataError             ratings, movies or tags that cannot be used
     │   └── BadRowsError      rows of a file, each with its line and reason
     ├── DownloadError         a data set could not be fetched or is damaged
+    │   └── NoNetworkError    the server cannot be reached
     ├── ArtifactError         a stored model is missing, half-written or corrupt
     └── ServiceError          something beside us failed: Redis, a port, a child process
+        └── BusyError         another process does what only one may do at a time
 
 Each message says what was wrong, with which value, and what to do about it; commands print it as it is.
 """
@@ -76,9 +78,17 @@ class DownloadError(MovierecError):
     """A data set could not be fetched or is damaged."""
 
 
+class NoNetworkError(DownloadError):
+    """The server cannot be reached, and no setting is to blame."""
+
+
 class ArtifactError(MovierecError):
     """A stored model is missing, half-written or corrupt."""
 
 
 class ServiceError(MovierecError):
     """Something beside us failed: Redis, a port, a child process."""
+
+
+class BusyError(ServiceError):
+    """Another process does what only one may do at a time."""

@@ -3,14 +3,16 @@
 Every variable is described in ``.env.example``; names there are the field names in capitals.
 """
 
+import json
 import re
 import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
@@ -32,10 +34,54 @@ Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 """Seconds (``5``, ``0.5``) or ISO 8601 (``PT6H``)."""
 
 
+def _items(value: object) -> object:
+    """Read a list as people write it: with commas, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"begins like a JSON list but is none: {error}") from None
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _origin(text: str) -> str:
+    """Check an origin and write it as browsers do, which is what it will be compared with."""
+    if text in {"*", "null"}:
+        return text
+    example = "an origin looks like https://a.example or http://a.example:8080"
+    if "://" not in text:
+        raise ValueError(f"{text!r} has no scheme; {example}")
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0  # raises ValueError for what is no port
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no origin ({error}); {example}") from None
+    if not named or "@" in parts.netloc or not text.isascii() or any(sign in text for sign in "* \\"):
+        raise ValueError(f"{text!r} is no origin; {example}, with the host as browsers send it")
+    if parts.path or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} goes on after host and port; write {parts.scheme}://{parts.netloc}")
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, '/'))}"
+
+
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_items)]
+"""Origins with commas between them, or as a JSON list."""
+
+
 class Settings(BaseSettings):
     """What every process needs to know."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # editors on Windows begin a file with a mark
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+    )
 
     data_dir: Path = Path("data")
     """Directory of the database, the models and the embedded Redis."""
@@ -61,10 +107,27 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level that is logged."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _readable(cls, value: object) -> object:
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:  # bytes that the locale does not know
+                raise ValueError("has characters that are not in the encoding of the locale") from None
+        return value
+
+    @field_validator("data_dir", "model_dir", "results_dir")
+    @classmethod
+    def _directory(cls, value: Path | None) -> Path | None:
+        if value is not None and value.exists() and not value.is_dir():
+            raise ValueError(f"{value} is there, but is no directory")
+        return value
+
     @field_validator("queue_url", "cache_url")
     @classmethod
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        if value is not None and not _is_redis_url(value.get_secret_value()):
             raise ValueError("a Redis URL looks like redis://[:password@]host:port/db")
         return value
 
@@ -78,7 +141,11 @@ class Settings(BaseSettings):
         """The database's URL, with its password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'movierec.db'}"
+        from sqlalchemy import URL  # heavy, and not every command needs it
+
+        # Quoted: what is in a path may mean something in a URL.
+        url = URL.create("sqlite", database=str(self.data_dir / "movierec.db"))
+        return url.render_as_string(hide_password=False)
 
     @property
     def models(self) -> Path:
@@ -114,8 +181,8 @@ class GatewaySettings(Settings):
     admin_token: SecretStr | None = Field(default=None, min_length=16)
     """Bearer token of writing requests; without one they are refused."""
 
-    cors_origins: list[str] = ["*"]
-    """Origins that a browser may call from, as a JSON list."""
+    cors_origins: Origins = ["*"]
+    """Origins that a browser may call from, with commas between them; ``*`` for all."""
 
     wait_budget: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=1))
     """How long a request waits for an answer before it gets a 202."""
@@ -148,7 +215,9 @@ class GatewaySettings(Settings):
     max_header_kb: int = Field(default=32, ge=1, le=1024)
     """Kilobytes of a request's line and headers."""
 
-    train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
+    train_timeout: Duration = Field(
+        default=timedelta(hours=6), ge=timedelta(minutes=1), le=timedelta(days=365)
+    )
     """Longest that a training job may take."""
 
     @field_validator("root_path")
@@ -175,6 +244,18 @@ class WorkerSettings(Settings):
     """File that a worker touches with each heartbeat, for health checks that look at its age."""
 
 
+def _is_redis_url(text: str) -> bool:
+    from redis.connection import ConnectionPool  # heavy, and not every command needs it
+
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        return False
+    try:
+        connection = ConnectionPool.from_url(text).make_connection()  # nothing is connected
+    except (ValueError, TypeError):  # a port or an option that there is not
+        return False
+    return bool(getattr(connection, "host", None) or getattr(connection, "path", None))
+
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -196,9 +277,24 @@ def load(settings_class: type[S], **overrides: object) -> S:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return settings_class(**given)  # type: ignore[arg-type]
+    except UnicodeDecodeError:
+        raise ConfigurationError(_undecodable(Path(str(settings_class.model_config["env_file"])))) from None
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_input=False, include_url=False)
         ]
-        raise ConfigurationError("Settings are wrong:\n" + "\n".join(lines)) from None
+        if len(lines) == 1:
+            raise ConfigurationError(f"A setting is wrong: {lines[0]}") from None
+        raise ConfigurationError("\n  ".join(["Settings are wrong:", *lines])) from None
+
+
+def _undecodable(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"0x{content[error.start]:02x}"
+        return f"{path.absolute()}, line {line}: the byte {byte} is not UTF-8; save the file as UTF-8."
+    return f"{path.absolute()} changed while it was read; try again."

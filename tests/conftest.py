@@ -33,6 +33,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "QUEUE_URL",
         "CACHE_URL",
         "ADMIN_TOKEN",
+        "HOST",
+        "CORS_ORIGINS",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)  # where no .env is

@@ -126,7 +126,9 @@ def find_python(version: str) -> tuple[str, str] | None:
     for candidate in candidates:
         if candidate is None:
             continue
-        ended = subprocess.run([candidate, "-c", ask], capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            [candidate, "-c", ask], capture_output=True, text=True, check=False, encoding="utf-8"
+        )
         path, _, found = ended.stdout.strip().rpartition(" ")
         if ended.returncode == 0 and found.startswith(f"{version}."):
             return path, found
@@ -152,7 +154,7 @@ class Checkout:
         self._home.mkdir()
         programs.mkdir()
         # A script: what venv makes shall point to the interpreter, not to a link here.
-        (programs / "python3").write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
+        (programs / "python3").write_text(f'#!/bin/sh\nexec "{python}" "$@"\n', encoding="utf-8")
         (programs / "python3").chmod(0o755)
         for name in _PROGRAMS:
             found = shutil.which(name)
@@ -211,7 +213,7 @@ class Checkout:
 
     def output(self) -> str:
         """Return what the last make printed."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
+        return self._log.read_text(errors="replace", encoding="utf-8") if self._log.exists() else ""
 
     def running(self) -> list[int]:
         """Return the processes that were started in this environment (Linux only)."""

@@ -45,7 +45,7 @@ def test_the_table_lines_up() -> None:
 def test_what_is_left_running_is_found_and_killed(tmp_path: Path) -> None:
     checkout = matrix.Checkout(tmp_path, sys.executable)
     checkout.directory.mkdir()
-    (checkout.directory / "Makefile").write_text("leave:\n\t@sleep 60 >/dev/null 2>&1 &\n")
+    (checkout.directory / "Makefile").write_text("leave:\n\t@sleep 60 >/dev/null 2>&1 &\n", encoding="utf-8")
     with checkout.make("leave") as process:
         assert process.wait(10) == 0
         (left,) = wait_for(checkout.running, "it runs")
@@ -56,7 +56,7 @@ def test_what_is_left_running_is_found_and_killed(tmp_path: Path) -> None:
 def test_a_step_that_hangs_is_ended(tmp_path: Path) -> None:
     checkout = matrix.Checkout(tmp_path, sys.executable)
     checkout.directory.mkdir()
-    (checkout.directory / "Makefile").write_text("hang:\n\t@echo begun; sleep 60\n")
+    (checkout.directory / "Makefile").write_text("hang:\n\t@echo begun; sleep 60\n", encoding="utf-8")
     started = time.monotonic()
     with pytest.raises(matrix.StepError, match="longer than"):
         checkout.run("hang", limit=0.5)
@@ -68,26 +68,31 @@ def test_no_redis_is_on_the_clean_path(tmp_path: Path) -> None:
     checkout = matrix.Checkout(tmp_path, sys.executable)
     checkout.directory.mkdir()
     (checkout.directory / "Makefile").write_text(
-        "look:\n\t@for name in python3 redis-server valkey-server cc gcc; do command -v $$name; done; true\n"
+        "look:\n\t@for name in python3 redis-server valkey-server cc gcc; do command -v $$name; done; true\n",
+        encoding="utf-8",
     )
     checkout.run("look", limit=10)
     assert checkout.output() == f"{tmp_path / 'bin' / 'python3'}\n"
 
 
 def test_all_places_name_the_same_pythons() -> None:
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     first, last = (int(version.removeprefix("3.")) for version in (matrix.VERSIONS[0], matrix.VERSIONS[-1]))
     assert tuple(f"3.{minor}" for minor in range(first, last + 1)) == matrix.VERSIONS
     assert project["project"]["requires-python"] == f">=3.{first},<3.{last + 1}"
     assert project["tool"]["mypy"]["python_version"] == f"3.{first}"
-    assert f"(3, {first}) <= sys.version_info[:2] < (3, {last + 1})" in (PROJECT / "Makefile").read_text()
-    assert f"Python 3.{first} to 3.{last}" in (PROJECT / "README.md").read_text()
+    assert f"(3, {first}) <= sys.version_info[:2] < (3, {last + 1})" in (PROJECT / "Makefile").read_text(
+        encoding="utf-8"
+    )
+    assert f"Python 3.{first} to 3.{last}" in (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_a_package_has_one_version_on_all_pythons(name: str) -> None:
     lines = [
-        line for line in (PROJECT / name).read_text().splitlines() if re.match(r"\S", line) and line[0] != "#"
+        line
+        for line in (PROJECT / name).read_text(encoding="utf-8").splitlines()
+        if re.match(r"\S", line) and line[0] != "#"
     ]
     packages = [re.fullmatch(r"([a-z0-9.-]+)==[\w.]+(?: ; .+)? \\", line) for line in lines]
     assert None not in packages, "anything but a version of a package, such as an address"

@@ -306,6 +306,8 @@ def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:
             ArtifactStore(settings.models),
             config,
             keep=settings.keep_versions,
+            # What was accepted is done: somebody trains by hand, or what a killed trainer left behind does.
+            wait=True,
             progress=_JobProgress(),
         )
     except (MovierecError, JobTimeoutException):

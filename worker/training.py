@@ -13,6 +13,7 @@ from shared.artifacts import ArtifactStore, DataSummary, Manifest
 from shared.database import bulk
 from shared.datasets.model import Dataset
 from shared.errors import DataError
+from shared.locks import ProcessLock
 from shared.progress import Progress, Step, silent
 from worker.identity import identities, save_identities
 from worker.models.base import Catalogue, TrainingData
@@ -90,9 +91,10 @@ def train(
     config: AlgorithmConfig,
     *,
     keep: int,
+    wait: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
-    """Train on what the database holds and publish the model.
+    """Train on what the database holds and publish the model, unless another process does.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ def train(
         Algorithm and parameters.
     keep : int
         Versions that stay on disk.
+    wait : bool
+        Wait for another process that trains for the same store, instead of raising.
     progress : callable
         Told about each step.
 
@@ -114,11 +118,29 @@ def train(
 
     Raises
     ------
+    BusyError
+        If another process trains.
     DataError
         If the database is empty or its ratings make no sense.
     ArtifactError
         If the version cannot be stored.
     """
+    lock = ProcessLock(
+        store.directory / "training.lock",
+        f"Another training for {store.directory} is under way",
+        "Wait for its end, or stop it.",
+    )
+
+    def waiting(holder: str) -> None:
+        progress(Step(f"waiting for another training ({holder})", 0))
+
+    with lock.held(waiting if wait else None):
+        return _train(engine, store, config, keep=keep, progress=progress)
+
+
+def _train(
+    engine: Engine, store: ArtifactStore, config: AlgorithmConfig, *, keep: int, progress: Progress
+) -> Manifest:
     started = time.perf_counter()
     progress(Step("reading ratings", 0))
     imported, dataset = bulk.read_dataset(engine)

@@ -66,7 +66,7 @@ def prepare(directory: Path, size: Size, progress: Progress) -> Path:
     directory = directory.resolve()
     wanted = json.dumps({"size": asdict(size), "parameters": _PARAMETERS})
     done = directory / _DONE
-    if done.is_file() and done.read_text() == wanted:
+    if done.is_file() and done.read_text(encoding="utf-8") == wanted:
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     files = directory / "files"
@@ -77,7 +77,7 @@ def prepare(directory: Path, size: Size, progress: Progress) -> Path:
     parameters = [f"--parameter={name}={value}" for name, value in _PARAMETERS.items()]
     _run(directory, ["train", f"--data={files}", *parameters])
     shutil.rmtree(files)
-    done.write_text(wanted)
+    done.write_text(wanted, encoding="utf-8")
     return directory
 
 

@@ -134,8 +134,8 @@ def _run_wrk(wrk: str, load: Load) -> Outcome:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with TemporaryDirectory() as directory:
         paths = islice(ordered(load.paths, load), n)
-        (Path(directory) / "paths").write_text("".join(f"{path}\n" for path in paths))
-        (Path(directory) / "load.lua").write_text(_WRK_SCRIPT)
+        (Path(directory) / "paths").write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+        (Path(directory) / "load.lua").write_text(_WRK_SCRIPT, encoding="utf-8")
         options = [f"-c{load.connections}", f"-d{load.seconds:.0f}s", "-t1", "--timeout", "10s"]
         process = subprocess.Popen(
             [wrk, *options, "-s", "load.lua", f"http://{HOST}:{load.port}"],

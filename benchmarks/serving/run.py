@@ -86,9 +86,9 @@ def run(
             groups.append(group)
             table = render(_head(bench, quick), groups)
             results.mkdir(parents=True, exist_ok=True)
-            (results / f"{stem}.txt").write_text(table)
+            (results / f"{stem}.txt").write_text(table, encoding="utf-8")
             document = {**_machine(bench, quick), "groups": [group.document() for group in groups]}
-            (results / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n")
+            (results / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     progress(Step("measuring", len(chosen), len(chosen), "measurement"))
     return table
 

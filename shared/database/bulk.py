@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Engine, Integer, SmallInteger, Table, Text
 from sqlalchemy.types import REAL
 
 from shared.database import queries
-from shared.database.engine import BUSY_TIMEOUT_MS
+from shared.database.engine import BUSY_TIMEOUT_MS, sqlite_path
 from shared.database.files import require_file
 from shared.database.queries import Import
 from shared.database.schema import imports, movies, ratings, tags
@@ -192,7 +192,7 @@ def _bulk_connection(engine: Engine) -> Iterator[Connection]:
             # (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
             engine.dispose()
             require_file(engine)
-            opened: Any = sqlite.connect(str(url.database))
+            opened: Any = sqlite.connect(str(sqlite_path(url)))
         else:
             from adbc_driver_postgresql import dbapi as postgresql
 

@@ -15,6 +15,7 @@ from shared.errors import ConfigurationError, ServiceError
 BUSY_TIMEOUT_MS = 60_000
 """How long SQLite waits for another process's lock: longer than any of our writes but an import's commit."""
 
+_SQLITE_OPTIONS = {"timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements"}
 
 _MOST_CONNECTIONS = 50
 """Above those kept open; more than a gateway has threads, so that none waits for a connection."""
@@ -30,13 +31,22 @@ def database_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # no URL at all; a port that is no number
         raise ConfigurationError(
             "DATABASE_URL is not a database URL; it looks like sqlite:///path or postgresql://user@host/name."
         ) from None
     backend = url.get_backend_name()
     if backend in {"postgres", "postgresql"}:
         return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and url.host:
+        raise ConfigurationError(
+            "DATABASE_URL names a host, which SQLite has none of; it is sqlite:///relative/path or "
+            "sqlite:////absolute/path, with three or four slashes."
+        )
+    if backend == "sqlite" and "?" in text and not set(url.query) & _SQLITE_OPTIONS:
+        raise ConfigurationError(
+            "DATABASE_URL has no option of SQLite after its '?'; a question mark in a path is written %3F."
+        )
     if backend == "sqlite" and url.database:
         return url
     raise ConfigurationError(
@@ -57,7 +67,7 @@ def open_database(text: str) -> Engine:
     url = database_url(text)
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite:
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
         pool_pre_ping=not sqlite,
@@ -77,6 +87,14 @@ def open_database(text: str) -> Engine:
     if sqlite:
         follow_file(engine)
     return engine
+
+
+def sqlite_path(url: URL) -> Path:
+    """Return the file of an SQLite database.
+
+    It is absolute: SQLite itself would take a name that begins with ``file:`` for a URL.
+    """
+    return Path(url.database or "").absolute()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

@@ -5,15 +5,15 @@ import socket
 import tempfile
 import threading
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from shared.datasets.layouts import find_dataset
+from shared.datasets.proxies import is_certificate_failure, open_client, proxy_for
 from shared.datasets.unpack import check_md5, unpack
-from shared.errors import DownloadError
+from shared.errors import DownloadError, NoNetworkError
 from shared.progress import Progress, Step, silent
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens"
@@ -99,9 +99,13 @@ def download(name: str, directory: Path, *, base_url: str = BASE_URL, progress: 
 
     Raises
     ------
+    NoNetworkError
+        When the server cannot be reached.
+    ConfigurationError
+        When a proxy or certificates of the environment are to blame.
     DownloadError
-        When the name is unknown, the server cannot be reached or has no such file, the archive is damaged, or
-        the directory cannot be written.
+        When the name is unknown, the server has no such file, the archive is damaged, or the directory cannot
+        be written.
     """
     if name not in DATASETS:
         raise DownloadError(f"there is no data set {name!r}. Choose one of {', '.join(DATASETS)}.")
@@ -127,8 +131,8 @@ def download(name: str, directory: Path, *, base_url: str = BASE_URL, progress: 
 def _fetch_and_unpack(url: str, part: Path, target: Path, progress: Progress) -> None:
     resumed = part.is_file() and part.stat().st_size > 0
     try:
-        _check_resolves(url)
-        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
+        with open_client(_TIMEOUT) as client:
+            _check_resolves(url)
             _fetch(client, url, part, progress)
             md5 = _stated_md5(client, url)
     except httpx.InvalidURL as error:
@@ -156,6 +160,7 @@ def _fetch(client: httpx.Client, url: str, part: Path, progress: Progress) -> No
     """Receive the whole file, with a pause after each failure that gets longer."""
     failures = 0
     furthest = -1
+    begun = part.stat().st_size if part.is_file() else 0
     while True:
         try:
             _receive(client, url, part, progress)
@@ -166,9 +171,8 @@ def _fetch(client: httpx.Client, url: str, part: Path, progress: Progress) -> No
             furthest = max(furthest, reached)
             if failures >= _allowed_failures(error):
                 what = str(error) or type(error).__name__
-                raise DownloadError(
-                    f"cannot fetch {url}: {what}. Check the network and try again."
-                ) from error
+                kind = NoNetworkError if reached <= begun and _is_no_network(error) else DownloadError
+                raise kind(f"cannot fetch {url}: {what}. Check the network and try again.") from error
             time.sleep(_FIRST_PAUSE_SECONDS * 2 ** max(failures - 1, 0))
         else:
             return
@@ -179,6 +183,12 @@ def _allowed_failures(error: Exception) -> int:
     if isinstance(error, (httpx.ConnectTimeout, httpx.UnsupportedProtocol)) or _is_resolution_failure(error):
         return 1
     return 2 if isinstance(error, httpx.ConnectError) else _MAX_FAILURES
+
+
+def _is_no_network(error: Exception) -> bool:
+    """Tell whether nobody was reached, rather than somebody who made a mistake."""
+    unreachable = (httpx.NetworkError, httpx.TimeoutException, httpx.ProxyError)
+    return isinstance(error, unreachable) and not is_certificate_failure(error)
 
 
 def _receive(client: httpx.Client, url: str, part: Path, progress: Progress) -> None:
@@ -235,7 +245,7 @@ def _stated_md5(client: httpx.Client, url: str) -> str | None:
 def _check_resolves(url: str) -> None:
     """Refuse a host whose name does not resolve in time: the resolver's own patience is half a minute."""
     host = httpx.URL(url).host
-    if not host or urllib.request.getproxies():
+    if not host or proxy_for(httpx.URL(url)) is not None:
         return
     failures: list[OSError] = []
 
@@ -250,7 +260,7 @@ def _check_resolves(url: str) -> None:
     thread.join(_RESOLVE_SECONDS)
     if thread.is_alive() or failures:
         why = failures[0].strerror or "unknown" if failures else "no answer"
-        raise DownloadError(f"cannot find the server {host}: {why}. Check the network and try again.")
+        raise NoNetworkError(f"cannot find the server {host}: {why}. Check the network and try again.")
 
 
 def _is_resolution_failure(error: BaseException | None) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from shared.database import bulk, queries
+from shared.database.one_import import one_import
 from shared.database.queries import Import
 from shared.datasets.formats import read_dataset
 from shared.datasets.layouts import fingerprint
@@ -40,7 +41,7 @@ def import_dataset(
 ) -> ImportOutcome:
     """Make the data set in a directory or zip the contents of the database.
 
-    Files that the database holds already are not read again.
+    Files that the database holds already are not read again. While another process imports, it is waited for.
 
     Parameters
     ----------
@@ -64,9 +65,10 @@ def import_dataset(
     """
     progress(Step("looking at the files", 0))
     found = fingerprint(directory, options)
-    with engine.connect() as connection:
-        current = queries.current_import(connection)
-    if current is not None and current.fingerprint == found:
-        return ImportOutcome(current, report=None)
-    dataset = read_dataset(directory, skip_bad_rows=skip_bad_rows, options=options, progress=progress)
-    return ImportOutcome(bulk.replace_dataset(engine, dataset, found, progress), dataset.report)
+    with one_import(engine, progress):
+        with engine.connect() as connection:
+            current = queries.current_import(connection)
+        if current is not None and current.fingerprint == found:
+            return ImportOutcome(current, report=None)
+        dataset = read_dataset(directory, skip_bad_rows=skip_bad_rows, options=options, progress=progress)
+        return ImportOutcome(bulk.replace_dataset(engine, dataset, found, progress), dataset.report)

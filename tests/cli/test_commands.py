@@ -29,6 +29,7 @@ def run(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Completed
         text=True,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100", **environment},
+        encoding="utf-8",
     )
 
 
@@ -67,7 +68,7 @@ def test_from_files_to_a_model(files: Path, tmp_path: Path) -> None:
     assert "imported already" in again.stdout
     trained = run("train", "--algorithm", "svd", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
-    version = (tmp_path / "data" / "model" / "current").read_text().strip()
+    version = (tmp_path / "data" / "model" / "current").read_text(encoding="utf-8").strip()
     assert version in trained.stdout
     assert "training svd" in trained.stderr
 
@@ -77,9 +78,9 @@ def test_evaluate_writes_table_and_json(files: Path, tmp_path: Path) -> None:
         "evaluate", "--data", str(files), "-a", "svd", "--folds", "2", "--json", "all.json", cwd=tmp_path
     )
     assert ended.returncode == 0, ended.stderr
-    table = (tmp_path / "results" / "performance_SVD_tiny.txt").read_text()
+    table = (tmp_path / "results" / "performance_SVD_tiny.txt").read_text(encoding="utf-8")
     assert table in ended.stdout
-    document = json.loads((tmp_path / "all.json").read_text())
+    document = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     assert document["results"][0]["algorithm"] == "svd"
     assert len(document["results"][0]["rmse"]["folds"]) == 2
 
@@ -89,8 +90,31 @@ def test_explore_writes_text_and_plot(files: Path, tmp_path: Path, what: str) ->
     ended = run("explore", what, "--data", str(files), cwd=tmp_path, RESULTS_DIR="elsewhere")
     assert ended.returncode == 0, ended.stderr
     stem = tmp_path / "elsewhere" / f"output_explore_dataset_{what}"
-    assert stem.with_suffix(".txt").read_text() in ended.stdout
+    assert stem.with_suffix(".txt").read_text(encoding="utf-8") in ended.stdout
     assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "ascii"])
+def test_explore_where_the_locale_knows_few_characters(tmp_path: Path, encoding: str) -> None:
+    directory = tmp_path / "few"
+    directory.mkdir()
+    (directory / "movies.csv").write_text(
+        "movieId,title,genres\n1,\u00c9t\u00e9 \u6771\u4eac (1996),Drama\n", encoding="utf-8"
+    )
+    (directory / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,4.0,5\n", encoding="utf-8")
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    for what in ("movies", "ratings"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "cli.main", "explore", what, "--data", str(directory)],
+            check=False,
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(PROJECT), **locale},
+        )
+        assert ended.returncode == 0, ended.stderr
+        written = (tmp_path / "results" / f"output_explore_dataset_{what}.txt").read_text(encoding="utf-8")
+        # Whatever the terminal does not have is a question mark, all else as in the file.
+        assert ended.stdout == written.encode(encoding, errors="replace") + b"\n"
 
 
 def test_demo_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
@@ -124,7 +148,7 @@ def test_what_goes_wrong_is_one_message(arguments: list[str], words: str, tmp_pa
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     ended = run("data", "import", str(tmp_path), cwd=tmp_path, DATA_DIR="file/data")
     assert ended.returncode == 1
     assert "error: " in ended.stderr

@@ -46,7 +46,7 @@ def test_a_user_has_what_the_file_says(
             owner = int(row["userId"]), int(row["movieId"])
             tags.setdefault(owner, []).append((int(row["timestamp"]), row["tag"].strip()))
     rated: dict[int, list[tuple[float, int]]] = {}
-    with (movielens_dir / "ratings.csv").open(newline="") as file:
+    with (movielens_dir / "ratings.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             rated.setdefault(int(row["userId"]), []).append((float(row["rating"]), int(row["movieId"])))
     tagging = {user for user, movie in tags if movie in {other for _, other in rated.get(user, [])}}

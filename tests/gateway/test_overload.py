@@ -89,7 +89,8 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         "        while True:\n"
         f"            self.behind = os.path.exists({str(switch)!r})\n"
         "            await asyncio.sleep(0.01)\n"
-        "    Door.watch = watch\n"
+        "    Door.watch = watch\n",
+        encoding="utf-8",
     )
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url}
     path = f"{tmp_path}:{PROJECT}"
@@ -131,7 +132,8 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
         "            time.sleep(0.02)\n"
         "            turns += 1\n"
         f"            pathlib.Path({str(counted)!r}).write_text(str(turns))\n"
-        "    Door.watch = watch\n"
+        "    Door.watch = watch\n",
+        encoding="utf-8",
     )
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url}
     clients = 300
@@ -139,14 +141,14 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
         Gateway(log=tmp_path / "gateway.log", PYTHONPATH=f"{tmp_path}:{PROJECT}", **settings) as gateway,
         ExitStack() as connections,
     ):
-        wait_for(lambda: counted.exists() and counted.read_text(), "the slow loop turns")
+        wait_for(lambda: counted.exists() and counted.read_text(encoding="utf-8"), "the slow loop turns")
         address = ("127.0.0.1", gateway.port)
-        before = int(counted.read_text())
+        before = int(counted.read_text(encoding="utf-8"))
         opened = [connections.enter_context(socket.create_connection(address, 30)) for _ in range(clients)]
         for connection in opened:
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in opened)
-        assert int(counted.read_text()) - before < clients / 3
+        assert int(counted.read_text(encoding="utf-8")) - before < clients / 3
         ended.touch()
 
 

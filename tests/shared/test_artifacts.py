@@ -83,7 +83,7 @@ def test_old_drafts_are_swept(store: ArtifactStore) -> None:
         (lambda path: (path / "a.npy").write_bytes(b"alphb"), "a.npy does not match"),
         (lambda path: (path / "a.npy").unlink(), "differ in: a.npy"),
         (lambda path: (path / "extra.npy").write_bytes(b""), "differ in: extra.npy"),
-        (lambda path: (path / "manifest.json").write_text("{"), "cannot be read"),
+        (lambda path: (path / "manifest.json").write_text("{", encoding="utf-8"), "cannot be read"),
         (lambda path: (path / "manifest.json").unlink(), "There is no model version"),
     ],
 )
@@ -97,9 +97,9 @@ def test_damage_is_found(store: ArtifactStore, damage: Callable[[Path], object],
 def test_a_manifest_of_another_version_is_refused(store: ArtifactStore) -> None:
     version = publish(store).version
     manifest = store.path(version) / "manifest.json"
-    document = json.loads(manifest.read_text())
+    document = json.loads(manifest.read_text(encoding="utf-8"))
     document["version"] = "20200101T000000Z-svd-000000"
-    manifest.write_text(json.dumps(document))
+    manifest.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(ArtifactError, match="names '20200101"):
         store.verify(version)
 
@@ -109,6 +109,6 @@ def test_names_that_are_no_versions_are_refused(store: ArtifactStore, name: str)
     publish(store)
     with pytest.raises(ArtifactError, match="no model version"):
         store.manifest(name)
-    (store.directory / "current").write_text(name)
+    (store.directory / "current").write_text(name, encoding="utf-8")
     with pytest.raises(ArtifactError, match="no model version"):
         store.current_version()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,9 +18,14 @@ from sqlalchemy import Engine, text
 from cli.processes import free_port
 from shared.database import bulk, profiles, queries
 from shared.database.engine import database_url, open_database
+from shared.database.one_import import one_import
+from shared.datasets.generate import generate
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, DataError, ServiceError
+from shared.progress import silent
+from shared.settings import Settings, load
 from tests.conftest import PROJECT
+from tests.processes import Command, wait_for
 from worker.models.base import ratings_batch
 
 
@@ -172,7 +178,37 @@ def test_an_empty_database_says_what_to_do(engine: Engine) -> None:
         assert queries.current_import(connection) is None
 
 
-@pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "not a url"])
+@pytest.mark.parametrize(
+    "name", ["a?b", "a?mode=memory", "a%41b", "a#b", 'a"b', "a\\b", " a b", "a\nb", "\u00e9", "file:a"]
+)
+def test_all_drivers_use_the_file_in_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Dataset, name: str
+) -> None:
+    monkeypatch.setenv("DATA_DIR", name)
+    opened = open_database(load(Settings).database)
+    bulk.replace_dataset(opened, dataset, "f" * 64)
+    assert len(bulk.read_dataset(opened)[1].ratings) == len(dataset.ratings)
+    with opened.connect() as connection:
+        assert queries.current_import(connection) is not None
+    opened.dispose()
+    found = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path for path in found if path.suffix == ".db"} == {tmp_path / name / "movierec.db"}
+    assert {path.parent for path in found} == {tmp_path / name}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mysql://x/y",
+        "sqlite://",
+        "not a url",
+        "postgresql://u@h:port/x",
+        "sqlite://host/x",
+        "sqlite:///data?b/movierec.db",
+        "sqlite:///file:x?uri=true",
+    ],
+)
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL"):
         database_url(url)
@@ -197,6 +233,63 @@ def test_a_batch_does_not_depend_on_the_order_of_rows() -> None:
     assert batch.movie_ids.tolist() == [1, 5, 3, 9, 1, 5]
     again = ratings_batch([2, 7, 1, 2], *ratings[:, ::-1])
     np.testing.assert_array_equal(batch.ratings, again.ratings)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    directory = tmp_path / "files"
+    generate(directory, n_ratings=2_000, n_users=60, n_movies=150)
+    return directory
+
+
+def importing(engine: Engine, directory: Path, log: Path) -> Command:
+    url = engine.url.render_as_string(hide_password=False)
+    return Command("data", "import", str(directory), log=log, DATABASE_URL=url)
+
+
+def test_an_import_waits_for_another_one(engine: Engine, files: Path, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(one_import(engine, silent))
+        second = importing(engine, files, tmp_path / "log")
+        wait_for(lambda: f"waiting for another import (pid {os.getpid()}" in second.output, "it waits")
+        with engine.connect() as connection:
+            assert queries.current_import(connection) is None
+        stack.close()
+        assert second.process.wait(60) == 0, second.output
+    assert "Imported files: 2,000 ratings" in second.output
+
+
+def test_an_import_that_is_killed_keeps_nobody_waiting(engine: Engine, files: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom shared.database.engine import open_database\n"
+        "from shared.database.one_import import one_import\nfrom shared.progress import silent\n"
+        "with one_import(open_database(sys.argv[1]), silent):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    url = engine.url.render_as_string(hide_password=False)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        second = importing(engine, files, tmp_path / "log")
+        wait_for(lambda: f"waiting for another import (pid {first.pid}" in second.output, "it waits")
+        first.kill()
+        assert second.process.wait(60) == 0, second.output
+
+
+def test_imports_at_once_come_one_after_the_other(engine: Engine, files: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    generate(other, n_ratings=3_000, n_users=70, n_movies=160)
+    commands = [
+        importing(engine, directory, tmp_path / f"log-{number}")
+        for number, directory in enumerate((files, other, files, other))
+    ]
+    for command in commands:
+        assert command.process.wait(90) == 0, command.output
+        assert "error" not in command.output
+    imported, found = bulk.read_dataset(engine)
+    assert len(found.ratings) == imported.n_ratings == {"files": 2_000, "other": 3_000}[imported.name]
 
 
 def test_what_is_written_after_a_bulk_transfer_is_seen_by_other_processes(

@@ -47,7 +47,7 @@ class Up(Command):
         found = {}
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
-                fields = path.read_text().rpartition(")")[2].split()
+                fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
                 command = (path.parent / "cmdline").read_bytes().decode().replace("\0", " ").strip()
             except (FileNotFoundError, ProcessLookupError):
                 continue
@@ -65,7 +65,9 @@ class Up(Command):
 
     def token(self) -> dict[str, str]:
         """Return the header that writing needs."""
-        return {"Authorization": f"Bearer {(self.data_dir / 'admin-token').read_text().strip()}"}
+        return {
+            "Authorization": f"Bearer {(self.data_dir / 'admin-token').read_text(encoding='utf-8').strip()}"
+        }
 
     def workers(self) -> dict[str, int]:
         """Return how many live workers serve which version."""

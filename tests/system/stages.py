@@ -151,7 +151,7 @@ class Orders:
             "every_time": every_time,
         }
         draft = self._directory / f"{name}.draft"
-        draft.write_text(json.dumps(order))
+        draft.write_text(json.dumps(order), encoding="utf-8")
         path = draft.rename(self._directory / f"{name}.order")
         try:
             yield Death(self._directory / f"{name}.deaths")
@@ -177,14 +177,14 @@ class Orders:
 
     def _write(self, name: str, seconds: float) -> None:
         draft = self._directory / "seconds.draft"
-        draft.write_text(str(seconds))
+        draft.write_text(str(seconds), encoding="utf-8")
         draft.rename(self._directory / name)
 
     @contextmanager
     def file_size(self, size: int) -> Iterator[None]:
         """Let no file of a model grow beyond a size in bytes."""
         path = self._directory / "file-size"
-        path.write_text(str(size))
+        path.write_text(str(size), encoding="utf-8")
         try:
             yield
         finally:
@@ -207,7 +207,7 @@ class Death:
     def notes(self) -> list[dict[str, Any]]:
         """``pid`` and ``parent`` of each that died, and the ``step`` at which it did."""
         try:
-            return [json.loads(line) for line in self._path.read_text().splitlines()]
+            return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
         except FileNotFoundError:
             return []
 

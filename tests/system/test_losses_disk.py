@@ -73,19 +73,19 @@ def served(running: RunningPieces) -> str:
 
 def publish_damaged(models: Path) -> str:
     """Publish a copy of the current version with one bit changed in an array, and return its name."""
-    current = (models / "current").read_text().strip()
+    current = (models / "current").read_text(encoding="utf-8").strip()
     version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-svd-0badc0"
     draft = models / f".{version}.tmp"
     shutil.copytree(models / current, draft)
-    manifest = json.loads((draft / "manifest.json").read_text())
-    (draft / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+    manifest = json.loads((draft / "manifest.json").read_text(encoding="utf-8"))
+    (draft / "manifest.json").write_text(json.dumps(manifest | {"version": version}), encoding="utf-8")
     array = max(draft.glob("*.npy"), key=lambda path: path.stat().st_size)
     damaged = bytearray(array.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     array.write_bytes(damaged)
     draft.rename(models / version)
     pointer = models / ".current.0badc0.tmp"
-    pointer.write_text(f"{version}\n")
+    pointer.write_text(f"{version}\n", encoding="utf-8")
     pointer.replace(models / "current")
     return version
 
@@ -118,14 +118,17 @@ def test_a_damaged_version_that_is_published(disk: Disk) -> None:
 def train_in_vain(disk: Disk, watch: Watch) -> str:
     """Return the error of a training whose version finds no room, and leaves none of it."""
     models = disk.running.data_dir / "model"
-    before = {path.name for path in models.iterdir()}, (models / "current").read_text()
+    before = {path.name for path in models.iterdir()}, (models / "current").read_text(encoding="utf-8")
     with disk.full():
         job = disk.running.train()
         found = wait_for(
             lambda: watch.ask() or ((view := disk.running.client.get(job).json())["ended_at"] and view),
             "the training ends",
         )
-        after = {path.name for path in models.iterdir()} - {"filler"}, (models / "current").read_text()
+        after = (
+            {path.name for path in models.iterdir()} - {"filler"},
+            (models / "current").read_text(encoding="utf-8"),
+        )
     assert found["state"] == "failed"
     assert after == before
     return str(found["error"])

@@ -70,7 +70,9 @@ def test_redis_restarted_with_questions_and_a_training_queued(
     workers = up.pids("--queue")
     others_alive = set(up.children()) - {server}
     with ExitStack() as stack:
-        client = stack.enter_context(connect((up.data_dir / "redis" / "url").read_text().strip()))
+        client = stack.enter_context(
+            connect((up.data_dir / "redis" / "url").read_text(encoding="utf-8").strip())
+        )
         pool = stack.enter_context(ThreadPoolExecutor(len(others)))
         with frozen(workers, client):
             accepted = up.client.post("/api/v1/models", json=QUICK_TRAINING, headers=up.token())

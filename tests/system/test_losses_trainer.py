@@ -64,7 +64,7 @@ def check_nothing_is_lost(
     wait_for(lambda: running.workers() == {version: 1}, "the new model is served")
     watch.ask()
     assert not watch.wrong
-    assert (running.data_dir / "model" / "current").read_text().strip() == version
+    assert (running.data_dir / "model" / "current").read_text(encoding="utf-8").strip() == version
     left = files(running) - before - {"current", version}
     assert sum(not name.startswith(".") for name in left) <= deaths, left
 
@@ -149,7 +149,7 @@ def test_drafts_of_the_dead_are_swept_a_day_later(running: RunningPieces) -> Non
     models = running.data_dir / "model"
     drafts = {".20200101T000000Z-svd-000000.tmp", ".current.000000.tmp"}
     (models / min(drafts)).mkdir()
-    (models / max(drafts)).write_text("20200101T000000Z-svd-000000\n")
+    (models / max(drafts)).write_text("20200101T000000Z-svd-000000\n", encoding="utf-8")
     yesterday = time.time() - 25 * 3600
     for name in drafts:
         os.utime(models / name, times=(yesterday, yesterday))

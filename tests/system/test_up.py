@@ -28,11 +28,11 @@ def test_it_says_how_to_use_it_and_the_line_works(up: Up) -> None:
 
 def test_the_token_is_secret(up: Up) -> None:
     path = up.data_dir / "admin-token"
-    token = path.read_text().strip()
+    token = path.read_text(encoding="utf-8").strip()
     assert path.stat().st_mode & 0o077 == 0
     assert up.client.post("/api/v1/models", json={"algorithm": "x"}, headers=up.token()).status_code == 422
     for log in [up.log, *(up.data_dir / "logs").glob("*.log"), up.data_dir / "redis" / "redis.log"]:
-        assert token not in log.read_text()
+        assert token not in log.read_text(encoding="utf-8")
     for command in up.children().values():
         assert "requirepass" not in command
         assert token not in command
@@ -169,7 +169,7 @@ def test_a_trainer_that_is_killed_loses_no_accepted_training(up: Up) -> None:
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
     wait_for(lambda: up.client.get(job).json()["progress"], "the training has begun")
     (trainer,) = up.pids("--queue train")
-    children = Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split()
+    children = Path(f"/proc/{trainer}/task/{trainer}/children").read_text(encoding="utf-8").split()
     assert children
     os.kill(int(children[0]), signal.SIGKILL)
     state = wait_for(
@@ -190,7 +190,9 @@ def test_a_running_training_does_not_outlive_the_stop(up: Up) -> None:
     assert progress["metrics"]["train_rmse"] > 0
     assert progress["seconds_left"] >= 0
     (trainer,) = up.pids("--queue train")
-    (training,) = map(int, Path(f"/proc/{trainer}/task/{trainer}/children").read_text().split())
+    (training,) = map(
+        int, Path(f"/proc/{trainer}/task/{trainer}/children").read_text(encoding="utf-8").split()
+    )
     started = time.monotonic()
     up.stop()
     assert time.monotonic() - started < 10
@@ -214,7 +216,9 @@ def test_a_port_that_is_taken_is_said_at_once(small_files: Path, tmp_path: Path)
 def test_a_child_that_dies_at_its_start_is_named_and_all_is_stopped(prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared, tmp_path / "data")
     die = "    print('no luck today', flush=True)\n    os._exit(7)\n"
-    (tmp_path / "sitecustomize.py").write_text(f"import os, sys\nif 'gateway' in sys.orig_argv:\n{die}")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os, sys\nif 'gateway' in sys.orig_argv:\n{die}", encoding="utf-8"
+    )
     up = Up(tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}")
     assert up.process.wait(60) == 1
     up.client.close()
@@ -236,8 +240,8 @@ def test_settings_that_are_wrong_are_named(small_files: Path, tmp_path: Path) ->
 def test_bad_data_is_refused_with_its_line(small_files: Path, tmp_path: Path) -> None:
     directory = tmp_path / "broken"
     directory.mkdir()
-    (directory / "movies.csv").write_text("movieId,title,genres\n1,A (1990),Drama\n")
-    (directory / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,7.0,5\n")
+    (directory / "movies.csv").write_text("movieId,title,genres\n1,A (1990),Drama\n", encoding="utf-8")
+    (directory / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,7.0,5\n", encoding="utf-8")
     up = Up(tmp_path, "--data", str(directory))
     assert up.process.wait(60) == 1
     up.client.close()

@@ -67,7 +67,7 @@ def test_without_a_service_both_say_what_to_do(prepared: Path, tmp_path: Path) -
 def test_where_the_embedded_redis_is_stands_in_a_file_of_its_owner_while_it_runs(up: Up) -> None:
     path = up.data_dir / "redis" / "url"
     assert path.stat().st_mode & 0o077 == 0
-    assert path.read_text().startswith("redis://:")
+    assert path.read_text(encoding="utf-8").startswith("redis://:")
     up.stop()
     assert not path.exists()
 

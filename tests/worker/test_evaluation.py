@@ -65,12 +65,12 @@ def test_results_are_written_as_table_and_json(dataset: Dataset, tmp_path: Path)
         "performance_SVD_n_epochs_5_n_factors_10_tiny.json",
         "all.json",
     ]
-    assert paths[0].read_text() == render_table(evaluation)
-    document = json.loads(paths[2].read_text())
+    assert paths[0].read_text(encoding="utf-8") == render_table(evaluation)
+    document = json.loads(paths[2].read_text(encoding="utf-8"))
     assert (document["dataset"], document["folds"], document["seed"]) == ("tiny", 2, 0)
     rmse = document["results"][0]["rmse"]
     assert rmse["mean"] == pytest.approx(np.mean(rmse["folds"]))
-    row = next(line for line in paths[0].read_text().splitlines() if line.startswith("RMSE"))
+    row = next(line for line in paths[0].read_text(encoding="utf-8").splitlines() if line.startswith("RMSE"))
     assert row.split()[2:] == [f"{value:.4f}" for value in [*rmse["folds"], rmse["mean"], rmse["std"]]]
 
 
@@ -115,7 +115,7 @@ def test_several_contenders_are_compared(dataset: Dataset, tmp_path: Path) -> No
     contenders = [SVD, Contender.parse("bayes:n_sweeps=10,n_factors=4", 0)]
     evaluation = cross_validate(dataset, contenders, n_folds=2, seed=0)
     paths = {path.name: path for path in write_results(evaluation, tmp_path, None)}
-    table = paths["comparison_tiny.txt"].read_text()
+    table = paths["comparison_tiny.txt"].read_text(encoding="utf-8")
     assert "against SVD" in table
     assert table in render_table(evaluation)
     assert paths["comparison_tiny.png"].read_bytes().startswith(b"\x89PNG")

@@ -239,7 +239,7 @@ def test_a_second_signal_ends_a_training_and_puts_it_back(
 
     wait_for(progress, "the training has begun")
     children = Path(f"/proc/{trainer.process.pid}/task/{trainer.process.pid}/children")
-    (training,) = map(int, children.read_text().split())
+    (training,) = map(int, children.read_text(encoding="utf-8").split())
     trainer.process.send_signal(signal.SIGINT)
     time.sleep(1.2)  # a second signal that comes sooner is the same Ctrl-C, told to a whole group
     assert alive(training)
@@ -290,7 +290,8 @@ def test_a_job_that_kills_its_worker_fails_soon_and_is_not_tried_again(
         "        if 13 in ids:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return rank(self, kind, ids)\n"
-        "    Serving.rank = deadly\n"
+        "    Serving.rank = deadly\n",
+        encoding="utf-8",
     )
     environment = {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
     victim = start("serve", **environment)

@@ -115,7 +115,7 @@ def test_a_start_with_a_corrupt_version_falls_back_to_the_one_before(
 
 
 def test_a_pointer_to_nonsense_is_survived(trained: Trained, own_store: ArtifactStore) -> None:
-    (own_store.directory / "current").write_text("../../etc/passwd")
+    (own_store.directory / "current").write_text("../../etc/passwd", encoding="utf-8")
     serving = Serving(own_store, trained.engine)
     serving.refresh()
     assert serving.version == own_store.versions()[0].version

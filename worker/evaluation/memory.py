@@ -23,7 +23,7 @@ class PeakMemory:
 
     def __enter__(self) -> "PeakMemory":
         try:
-            Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+            Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
             self._before = _megabytes("VmRSS")
         except OSError:
             self._before = float("inf")
@@ -35,5 +35,5 @@ class PeakMemory:
 
 
 def _megabytes(field: str) -> float:
-    match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
     return int(match[1]) / 1024 if match else 0.0

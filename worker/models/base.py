@@ -403,7 +403,7 @@ class Model(ABC):
     def save(self, directory: Path) -> None:
         """Write the arrays as ``.npy`` files into an existing directory."""
         save_array(directory / "movie_ids.npy", self.movie_ids)
-        (directory / "scale.json").write_text(json.dumps(self.scale))
+        (directory / "scale.json").write_text(json.dumps(self.scale), encoding="utf-8")
         for name, array in self.arrays().items():
             save_array(directory / f"{self.algorithm}.{name}.npy", array)
 
@@ -419,7 +419,7 @@ class Model(ABC):
         prefix = f"{cls.algorithm}."
         try:
             movie_ids = map_array(directory / "movie_ids.npy")
-            low, high = json.loads((directory / "scale.json").read_text())
+            low, high = json.loads((directory / "scale.json").read_text(encoding="utf-8"))
             arrays = {
                 path.name.removeprefix(prefix).removesuffix(".npy"): map_array(path)
                 for path in sorted(directory.glob(f"{prefix}*.npy"))

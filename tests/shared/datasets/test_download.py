@@ -265,7 +265,7 @@ def test_an_unknown_host_fails_soon(tmp_path: Path) -> None:
 def test_a_silent_resolver_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     monkeypatch.setattr(download_module, "_RESOLVE_SECONDS", 0.05)
-    monkeypatch.setattr(download_module.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(download_module, "proxy_for", lambda url: None)
     monkeypatch.setattr(download_module.socket, "getaddrinfo", lambda *_: answer.wait(10))
     with pytest.raises(DownloadError, match=r"cannot find the server example\.org: no answer"):
         download(_NAME, tmp_path, base_url="http://example.org")
@@ -287,7 +287,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 def test_a_full_target_is_left_alone(site: Site, tmp_path: Path) -> None:
     (tmp_path / _NAME).mkdir()
-    (tmp_path / _NAME / "mine.txt").write_text("keep")
+    (tmp_path / _NAME / "mine.txt").write_text("keep", encoding="utf-8")
     with pytest.raises(DownloadError, match="is there but is no data set"):
         download(_NAME, tmp_path, base_url=site.url)
     assert _left(tmp_path / _NAME) == {"mine.txt"}
@@ -296,7 +296,7 @@ def test_a_full_target_is_left_alone(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_written_is_an_error_of_ours(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DownloadError, match="cannot write to"):
         download(_NAME, tmp_path / "file", base_url=site.url)
 

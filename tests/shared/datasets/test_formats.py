@@ -222,7 +222,7 @@ def test_a_missing_column_is_named(write: Write, name: str, header: str, missing
 
 
 def test_no_data_set_names_what_was_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "ratings.csv").write_text(RATINGS_CSV)
+    (tmp_path / "ratings.csv").write_text(RATINGS_CSV, encoding="utf-8")
     with pytest.raises(
         DataError, match=r"movies\.csv and ratings\.csv .* u\.item and u\.data .*found only ratings\.csv"
     ):
@@ -253,10 +253,10 @@ def test_the_fingerprint_follows_names_and_contents(write: Write, tmp_path: Path
     first = fingerprint(directory)
     assert len(first) == 16
     assert int(first, 16) >= 0
-    (directory / "genome-scores.csv").write_text("not read")
+    (directory / "genome-scores.csv").write_text("not read", encoding="utf-8")
     moved = shutil.copytree(directory, tmp_path / "elsewhere" / "copy")
     assert fingerprint(directory) == fingerprint(moved) == first
-    (moved / "ratings.csv").write_text(RATINGS_CSV.replace("4.0", "4.5"))
+    (moved / "ratings.csv").write_text(RATINGS_CSV.replace("4.0", "4.5"), encoding="utf-8")
     assert fingerprint(moved) != first
     (directory / "links.csv").rename(directory / "tags.csv")
     assert fingerprint(directory) != first

@@ -39,7 +39,7 @@ def test_the_same_files_are_not_imported_again(engine: Engine, small: Path) -> N
 
 def test_bad_files_leave_the_database_as_it_was(engine: Engine, small: Path) -> None:
     before = import_dataset(engine, small).imported
-    with (small / "ratings.csv").open("a") as file:
+    with (small / "ratings.csv").open("a", encoding="utf-8") as file:
         file.write("1,1,nine,5\n")
     with pytest.raises(BadRowsError, match=r"ratings\.csv:502: .*nine"):
         import_dataset(engine, small)

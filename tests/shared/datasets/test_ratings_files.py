@@ -161,7 +161,7 @@ def test_ratings_survive_writing_and_reading(
 ) -> None:
     rows = rows or {(1, 1): (1, 1)}
     directory = tmp_path_factory.mktemp("written")
-    (directory / "movies.csv").write_text("movieId,title,genres\n1,A,Drama\n")
+    (directory / "movies.csv").write_text("movieId,title,genres\n1,A,Drama\n", encoding="utf-8")
     written = pd.DataFrame(
         [(user, movie, halves / 2, time) for (user, movie), (halves, time) in rows.items()],
         columns=["userId", "movieId", "rating", "timestamp"],
@@ -182,7 +182,7 @@ def test_texts_survive_writing_and_reading(
     tmp_path_factory: pytest.TempPathFactory, titles: list[str], tags: list[str]
 ) -> None:
     directory = tmp_path_factory.mktemp("written")
-    (directory / "ratings.csv").write_text(RATINGS_CSV)
+    (directory / "ratings.csv").write_text(RATINGS_CSV, encoding="utf-8")
     movies = pd.DataFrame({"movieId": range(1, len(titles) + 1), "title": titles, "genres": "Drama|War"})
     movies.to_csv(directory / "movies.csv", index=False, lineterminator="\n")
     written = pd.DataFrame({"userId": 1, "movieId": 1, "tag": tags, "timestamp": range(len(tags))})

@@ -64,7 +64,7 @@ class _Steps:
         orders = []
         for path in ORDERS.glob("*.order"):
             try:
-                order = json.loads(path.read_text())
+                order = json.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError:  # withdrawn just now
                 continue
             if order["role"] == self._role and where in order["where"]:
@@ -133,7 +133,7 @@ def _limit_files(path: str) -> None:
     """Let no file of a model grow beyond the size that is ordered, as on a disk that is full."""
     if f"{os.sep}model{os.sep}" in path:
         try:
-            soft = int((ORDERS / "file-size").read_text())
+            soft = int((ORDERS / "file-size").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             soft = resource.RLIM_INFINITY
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -152,7 +152,7 @@ def _watch_clocks() -> None:
 
     def seconds(name: str) -> float:
         try:
-            return float((ORDERS / f"{name}-{STARTED_PID}").read_text())
+            return float((ORDERS / f"{name}-{STARTED_PID}").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return 0.0
 

@@ -119,13 +119,13 @@ def test_what_the_reader_noticed_is_told(tiny: Dataset) -> None:
 
 def test_results_are_replaced(tmp_path: Path, tiny: Dataset) -> None:
     stale = tmp_path / "output_explore_dataset_movies.txt"
-    stale.write_text("old")
+    stale.write_text("old", encoding="utf-8")
     explore_movies(tiny, tmp_path)
     assert stale.read_text(encoding="utf-8") == movie_report(tiny, movie_statistics(tiny))
 
 
 def test_a_directory_that_cannot_be_written_to(tmp_path: Path, tiny: Dataset) -> None:
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"Cannot write results to .*file"):
         explore_movies(tiny, tmp_path / "file")
     blocked = tmp_path / "output_explore_dataset_movies.txt"

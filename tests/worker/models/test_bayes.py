@@ -343,5 +343,7 @@ model.score(batch), model.score_std(batch), model.contributions(batch, 0, np.arr
 loaded = {{name.partition(".")[0] for name in sys.modules}}
 print(sorted(loaded & {{"numba", "llvmlite", "scipy", "pandas", "surprise", "joblib"}}))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert result.stdout.strip() == "[]"

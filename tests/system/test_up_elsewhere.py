@@ -105,6 +105,7 @@ def test_everything_is_in_the_data_directory_whatever_its_name(
     assert {path.name for path in directory.iterdir()} == {"data", up.log.name}
     assert {path.name for path in (directory / "data").iterdir()} == {
         "admin-token",
+        "cache",
         "logs",
         "model",
         "movierec.db",

@@ -119,8 +119,8 @@ class GatewaySettings(Settings):
     local_cache_ttl: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0), le=timedelta(hours=1))
     """Longest that an answer is kept there, should nobody be able to say that it has changed."""
 
-    train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1))
-    """Longest that a training job may take."""
+    train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1), le=timedelta(days=7))
+    """Longest that a training job may take; a week at most."""
 
 
 class WorkerSettings(Settings):

@@ -5,11 +5,15 @@ A worker promises: for each id of a job it writes a :class:`~shared.ranking.Rank
 run more than once; the result is the same.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 MIN_ID, MAX_ID = 1, 2**31 - 1
 """Range of user and movie ids: what fits a PostgreSQL INTEGER and an ``int32`` array."""
+
+MODEL_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]{1,40}-[0-9a-f]{6}")
+"""What the whole name of a model version looks like, e.g. ``20261122T201530Z-svd-1f3c9a``."""
 
 
 class QueueName(StrEnum):

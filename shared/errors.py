@@ -8,6 +8,7 @@
     │   └── BadRowsError      rows of a file, each with its line and reason
     ├── DownloadError         a data set could not be fetched or is damaged
     ├── ArtifactError         a stored model is missing, half-written or corrupt
+    │   └── UnreadableArtifactError   it could not be read this time
     └── ServiceError          something beside us failed: Redis, a port, a child process
 
 Each message says what was wrong, with which value, and what to do about it; commands print it as it is.
@@ -78,6 +79,10 @@ class DownloadError(MovierecError):
 
 class ArtifactError(MovierecError):
     """A stored model is missing, half-written or corrupt."""
+
+
+class UnreadableArtifactError(ArtifactError):
+    """A stored model could not be read this time; what keeps it from us may pass."""
 
 
 class ServiceError(MovierecError):

@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 
 _NOTHING: tuple[NDArray[np.intp], Float] = (np.empty(0, dtype=np.intp), np.empty(0))
 
-
 _POINTER = "current"
 _RETRY_SECONDS = 10.0
 """After which a version that could not be read is tried again."""
@@ -72,7 +71,8 @@ class LoadedModel:
         n_movies = len(model.movie_ids)
         if len(similarity.combinations) != n_movies:
             raise ArtifactError(
-                f"Model version {version} has {n_movies} movies, and genres of {len(similarity.combinations)}."
+                f"Model version {version} has {n_movies} movies, "
+                f"and genres of {len(similarity.combinations)}."
             )
         return cls(manifest, model, similarity, load_identities(directory, n_movies))
 

@@ -28,6 +28,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from shared.redis_state import refusal
+
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -186,9 +188,14 @@ class QueueFull(Problem):
 
 
 class QueueUnreachable(Problem):
-    """Redis does not answer."""
+    """Redis does not answer, or refuses what is asked of it."""
 
     status, slug, title, retry_after = 503, "queue-unreachable", "The queue does not answer", 2
+
+    @classmethod
+    def because(cls, error: Exception) -> "QueueUnreachable":
+        """Return what a client is told about an error of Redis."""
+        return cls(f"{refusal(error) or 'Redis does not answer'}; try again soon.")
 
 
 class DatabaseUnavailable(Problem):
@@ -264,7 +271,7 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, RedisError):
         log.warning("redis failed", reason=str(error))
-        return QueueUnreachable("Redis does not answer; try again soon.")
+        return QueueUnreachable.because(error)
     if isinstance(error, SQLAlchemyError):
         log.warning("database failed", reason=str(error))
         return DatabaseUnavailable("The database does not answer; try again soon.")

@@ -1,5 +1,6 @@
 """The queue: connections, the only jobs that it accepts, and the heartbeats of its workers."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -413,8 +414,9 @@ async def read_heartbeats(
             alive[queue].append(heartbeat)
         else:
             dead.setdefault(queue, []).append(member)
-    for queue, found in dead.items():
-        await connection.srem(keys.workers(queue), *found)
+    with contextlib.suppress(redis.ResponseError):  # of a Redis that refuses writes
+        for queue, found in dead.items():
+            await connection.srem(keys.workers(queue), *found)
     return alive
 
 

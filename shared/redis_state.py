@@ -16,16 +16,18 @@ from shared.contract import QueueName
 log = structlog.get_logger(__name__)
 
 _REFUSALS = {
-    "OOM command": "Redis is full: it stores nothing more until its maxmemory is raised or keys are removed",
+    "when used memory > 'maxmemory'": "Redis is full: it stores nothing until maxmemory is raised",
     "MISCONF": "Redis refuses writes: it cannot save to its disk, its log says why",
-    "READONLY": "Redis refuses writes: it is a read-only replica",
+    "read only replica": "Redis refuses writes: it is a read-only replica",
     "NOREPLICAS": "Redis refuses writes: it has too few replicas",
-    "LOADING": "Redis is loading its data; that passes",
-    "NOAUTH": "Redis wants a password: set it in QUEUE_URL and CACHE_URL",
+    "loading the dataset": "Redis is loading its data; that passes",
+    "Authentication required": "Redis wants a password: set it in QUEUE_URL and CACHE_URL",
     "WRONGPASS": "Redis refuses our password: see QUEUE_URL and CACHE_URL",
     "invalid username-password": "Redis refuses our password: see QUEUE_URL and CACHE_URL",
-    "NOPERM": "Redis refuses commands: our user lacks permissions",
+    "no permissions": "Redis refuses commands: our user lacks permissions",
 }
+"""By what Redis says; redis-py takes the first word off some errors, and scripts put others around them."""
+
 _DAMAGES = ("WRONGTYPE", "not an integer", "not a float", "would overflow")
 
 _MEND = """

@@ -24,6 +24,7 @@ WEEK_SECONDS = 7 * 24 * 3600
 
 EXPIRE = {
     "movierec:asked",
+    "movierec:check",
     "movierec:movie:<n>",
     "movierec:training",
     "movierec:user:<n>",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from cli.console import output, show_progress, status
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
 from shared.contract import MAX_ID, MIN_ID, QueueName
+from shared.datasets.options import ReadingOptions, Scale, TimeUnit
 from shared.errors import MovierecError
 from shared.logs import configure_logging
 from shared.settings import GatewaySettings, Settings, WorkerSettings, load
@@ -50,7 +52,7 @@ app.add_typer(explore_app, name="explore")
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Directory of a MovieLens data set, in any of its formats."),
+    typer.Option("--data", metavar="DIR", help="Directory or zip of a MovieLens data set, in any format."),
 ]
 Algorithm = Annotated[
     str | None,
@@ -285,17 +287,49 @@ def data_demo(
 
 @data_app.command("import")
 def data_import(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the data set.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the data set, or a zip.")],
     skip_bad_rows: SkipBadRows = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how the files are understood; write nothing.")
+    ] = False,
+    scale: Annotated[
+        Scale | None,
+        typer.Option(
+            help="Scale of the ratings: on one from 0 the 0 is the lowest rating, on one from 1 it is none.",
+            show_default="judged by the ratings",
+        ),
+    ] = None,
+    timestamps: Annotated[
+        TimeUnit | None,
+        typer.Option(
+            help="Unit of the timestamps, or none to go by the order of lines.",
+            show_default="judged by the numbers",
+        ),
+    ] = None,
 ) -> None:
-    """Make a data set the contents of the database, all of it or nothing."""
-    from cli.reports import print_import
+    """Make a data set the contents of the database, all of it or nothing.
+
+    Files need not be quite as MovieLens writes them; what was understood is told. Where two readings fit,
+    an option decides. With --dry-run the status is 1 if an import would stop at bad rows.
+    """
+    from cli.reports import print_dry_run, print_import
     from shared.database.engine import open_database
+    from shared.datasets.formats import read_dataset
     from shared.datasets.importing import import_dataset
 
+    options = ReadingOptions(scale, timestamps)
+    if dry_run:
+        with show_progress() as progress:
+            dataset = read_dataset(directory, skip_bad_rows=True, options=options, progress=progress)
+        print_dry_run(dataset, skip_bad_rows=skip_bad_rows)
+        if dataset.report.n_bad_rows and not skip_bad_rows:
+            raise typer.Exit(1)
+        return
     engine = open_database(load(Settings).database)
     with show_progress() as progress:
-        outcome = import_dataset(engine, directory, skip_bad_rows=skip_bad_rows, progress=progress)
+        outcome = import_dataset(
+            engine, directory, skip_bad_rows=skip_bad_rows, options=options, progress=progress
+        )
     print_import(outcome)
 
 
@@ -453,8 +487,21 @@ def _require_algorithm(algorithm: str | None) -> None:
         config_class(algorithm)
 
 
+def _open_standard_files() -> None:
+    """Give a process that was started without them somewhere to write to.
+
+    Otherwise the first file or socket that it opens would take the place of standard error.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
 def main() -> None:
     """Run the command; an error of ours is one message, never a trace."""
+    _open_standard_files()
     try:
         app()
     except MovierecError as error:

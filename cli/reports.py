@@ -11,6 +11,7 @@ from shared.artifacts import Manifest
 
 if TYPE_CHECKING:  # importing it takes pandas, for which every start would wait
     from shared.datasets.importing import ImportOutcome
+    from shared.datasets.model import Dataset, ReadReport
 
 
 def print_import(outcome: ImportOutcome) -> None:
@@ -23,9 +24,30 @@ def print_import(outcome: ImportOutcome) -> None:
         output.print(f"{new.name} is imported already: {sizes}.", markup=False)
         return
     output.print(f"Imported {new.name}: {sizes}.", markup=False)
-    report = outcome.report
+    _print_report(outcome.report)
+
+
+def print_dry_run(dataset: Dataset, *, skip_bad_rows: bool) -> None:
+    """Tell what an import would bring."""
+    n_users = dataset.ratings["user_id"].nunique()
+    output.print(
+        f"{dataset.name} holds {len(dataset.ratings):,} ratings of {len(dataset.movies):,} movies "
+        f"by {n_users:,} users, {len(dataset.tags):,} tags. Nothing was imported.",
+        markup=False,
+    )
+    _print_report(dataset.report, "would be skipped" if skip_bad_rows else "were found")
+    if dataset.report.n_bad_rows and not skip_bad_rows:
+        output.print(
+            "An import stops at bad rows. Mend the file, or skip them with --skip-bad-rows.", markup=False
+        )
+
+
+def _print_report(report: ReadReport, skipped: str = "were skipped") -> None:
+    for line in report.understood:
+        output.print(f"  {line}", markup=False)
     notes = [
-        (report.n_bad_rows, "bad rows were skipped"),
+        (report.n_bad_rows, f"bad rows {skipped}"),
+        (report.n_unread_links, "rows of links have ids that cannot be read, which are unknown"),
         (report.n_duplicate_ratings, "older ratings of the same user and movie were dropped"),
         (report.n_unlisted_movies, "movies are rated but not listed; they got a placeholder title"),
         (report.n_empty_tags, "tags without any text were left out"),
@@ -34,7 +56,7 @@ def print_import(outcome: ImportOutcome) -> None:
     for count, note in notes:
         if count:
             status.print(f"  {count:,} {note}", markup=False)
-    for row in report.bad_rows:
+    for row in report.bad_rows + report.unread_links:
         status.print(f"    {row}", markup=False)
 
 

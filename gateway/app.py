@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
-from starlette.middleware.cors import CORSMiddleware
 
 from gateway import paths, problems
-from gateway.middleware import RequestContext
+from gateway.middleware import Cors, RequestContext, Shield
+from gateway.prefix import Prefix
 from gateway.problems import ProblemBody
-from gateway.routes import health, jobs, models, movies, users
+from gateway.routes import documentation, health, jobs, models, movies, users
 from gateway.state import open_state
 from shared.settings import GatewaySettings
 
@@ -47,23 +46,23 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # gateway.routes.documentation has them, without files from elsewhere
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
         # The error that every route could have is described once, with its schema.
         responses={500: problems.InternalError.documented()},
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (users.router, movies.router, models.router, jobs.router):
+    for router in (users.router, movies.router, models.router, models.writing, jobs.router):
         app.include_router(router, prefix=paths.API)
     app.include_router(health.router)
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    app.include_router(documentation.router)
     _add_schema(app, ProblemBody)
+    # From the inside out.
+    app.add_middleware(Shield)
     app.add_middleware(
-        CORSMiddleware,
+        Cors,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Prefer", "X-Request-ID"],
@@ -72,11 +71,13 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             "Location",
             "Retry-After",
             "X-Cache",
+            "X-Data-Version",
+            "X-Model-Outdated",
             "X-Model-Version",
             "X-Request-ID",
         ],
     )
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, prefix=Prefix.of_settings(settings))
     return app
 
 

@@ -1,13 +1,16 @@
-"""What happens to every request: its id, its log line, its size limit, both slash forms, HEAD."""
+"""What happens to every request: its id, its log line, its size limit, prefix, both slash forms, HEAD."""
 
 import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import access_log
-from gateway.problems import BodyTooLarge
+from gateway.prefix import Prefix, without_prefix
+from gateway.problems import BodyTooLarge, PreflightRefused, problem_of
 from gateway.request_id import request_id
 
 MAX_BODY_BYTES = 64 * 1024
@@ -17,23 +20,28 @@ class RequestContext:
     """Gives a request its id, which every log line and the response carry, and logs how it ended.
 
     A trailing slash is dropped, so that both forms are the same request, and HEAD is answered like GET
-    without the body.
+    without the body. The path below which clients see us is in the scope's ``root_path``, and in its
+    ``path``, whether or not a proxy left it there.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, prefix: Prefix) -> None:
         self._app = app
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id")
+        given = Headers(scope=scope).get("x-request-id")
         own_id = request_id(None if given is None else given.encode()).decode()
         method, path = scope["method"], scope["path"]
-        if len(path) > 1 and path.endswith("/"):
-            scope = {**scope, "path": path.rstrip("/") or "/", "raw_path": None}
+        prefix = self._prefix.of(scope["headers"])
+        own_path = without_prefix(path, prefix).rstrip("/") or "/"
+        if prefix + own_path != path:
+            scope = {**scope, "path": prefix + own_path, "raw_path": None}
+        if prefix:
+            scope = {**scope, "root_path": prefix}
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()
@@ -51,14 +59,55 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=own_id)
         try:
-            body = await _checked_body(headers, receive)
-            if body is None:
-                problem = BodyTooLarge(f"A body may have {MAX_BODY_BYTES:,} bytes; this one has more.")
-                await problem.response()(scope, receive, send_with_id)
-            else:
-                await self._app(scope, body, send_with_id)
+            await self._app(scope, receive, send_with_id)
         finally:
             access_log.write(own_id, method, path, status, started)
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, which refuses in plain text, with our form of errors."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer what a browser asks before it asks."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        reason = bytes(response.body).decode().removeprefix("Disallowed CORS ")
+        return PreflightRefused(f"Not allowed from elsewhere: {reason}.", headers).response()
+
+
+class Shield:
+    """Refuses bodies that are too large, and turns what nobody expected into a 500.
+
+    Starlette does the latter outside of all other middleware, where the answer gets neither an id nor the
+    headers without which a browser hides it from the page that asked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            body = await _checked_body(Headers(scope=scope), receive)
+            if body is None:
+                raise BodyTooLarge(f"A body may have {MAX_BODY_BYTES:,} bytes; this one has more.")
+            await self._app(scope, body, note_start)
+        except Exception as error:
+            if started:
+                raise
+            await problem_of(error).response()(scope, receive, send)
 
 
 async def _checked_body(headers: Headers, receive: Receive) -> Receive | None:

@@ -1,4 +1,4 @@
-"""The paths of answers, as memory keeps them: without a trailing slash."""
+"""The paths of answers, as memory keeps them: without a trailing slash and below no prefix."""
 
 import re
 
@@ -11,6 +11,8 @@ _PREFIX = API.encode()
 _QUESTION = re.compile(
     rb"%b/(?:users/([0-9]{1,10})/suggested_movies|movies/([0-9]{1,10})/most_similar_movies)" % _PREFIX
 )
+
+_OURS = re.compile(rf"(?:{API}(?:/.*)?|/docs(?:/.*)?|/redoc|/openapi\.json|/livez|/readyz|)/*", re.DOTALL)
 
 
 def movie(movie_id: int) -> bytes:
@@ -28,6 +30,16 @@ def ranking(kind: Kind, entity_id: int) -> bytes:
     if kind is Kind.SUGGESTED:
         return b"%b/users/%d/suggested_movies" % (_PREFIX, entity_id)
     return b"%b/movies/%d/most_similar_movies" % (_PREFIX, entity_id)
+
+
+def job(job_id: str) -> str:
+    """Return the path of a job."""
+    return f"{API}/jobs/{job_id}"
+
+
+def is_ours(path: str) -> bool:
+    """Tell whether a path is one that a route could have."""
+    return _OURS.fullmatch(path) is not None
 
 
 def question(path: bytes) -> Question | None:

@@ -3,6 +3,7 @@
 ::
 
     Problem
+    ├── PreflightRefused 400      a browser may not ask that from there (CORS)
     ├── InvalidRequest 422        a parameter or body that cannot be read
     ├── BodyTooLarge 413
     ├── Unauthorized 401          a token is needed, or it is wrong
@@ -16,7 +17,7 @@
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
@@ -27,6 +28,8 @@ from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from shared.redis_state import refusal
 
@@ -101,6 +104,12 @@ class Problem(Exception):
             **self.extra,
         }
         return Response(orjson.dumps(body), self.status, self.headers, MEDIA_TYPE)
+
+
+class PreflightRefused(Problem):
+    """A browser may not ask that from where it is."""
+
+    status, slug, title = 400, "preflight-refused", "Not allowed from elsewhere"
 
 
 class InvalidRequest(Problem):
@@ -250,15 +259,31 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "")
-            detail = f"{request.method} is not possible here; use {allowed}."
-            return MethodNotAllowed(detail, error.headers).response()
+            headers = {"Allow": ", ".join(_allowed_methods(request))}
+            if request.method == HTTPMethod.OPTIONS:
+                return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+            detail = f"{request.method} is not possible here; use {headers['Allow']}."
+            return MethodNotAllowed(detail, headers).response()
         if error.status_code == HTTPStatus.NOT_FOUND:
-            return NotFound(f"There is nothing at {request.url.path}; see /docs.").response()
+            return NotFound(
+                f"There is nothing at {request.url.path}; see {request.scope['root_path']}/docs."
+            ).response()
         return InvalidRequest(str(error.detail)).response()
 
     for kind in (RedisError, SQLAlchemyError, Exception):
         app.add_exception_handler(kind, _unexpected)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return what can be done with a request's path; a router only names what one of its routes can do."""
+    allowed = []
+    for method in HTTPMethod:
+        scope: Scope = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
+        scope["method"] = method.value
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            allowed.append(method.value)
+    # HEAD is GET without the body, see RequestContext; OPTIONS is answered with these methods.
+    return sorted({*allowed, "OPTIONS", *(["HEAD"] if "GET" in allowed else [])})
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

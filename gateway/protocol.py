@@ -200,12 +200,14 @@ class MemoryProtocol(HttpToolsProtocol):
             return False
         turn = _Turn()
         self.cycle = cast(Any, turn)
-        task = self.loop.create_task(self._take(turn, question, path, wishes))
+        task = self.loop.create_task(
+            self._take(turn, question, path, wishes, self._state.prefix.of(self.headers))
+        )
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         return True
 
-    async def _take(self, turn: _Turn, question: Question, path: bytes, wishes: _Wishes) -> None:
+    async def _take(self, turn: _Turn, question: Question, path: bytes, wishes: _Wishes, prefix: str) -> None:
         """Answer a question that memory had no answer to."""
         started = time.perf_counter()
         response: Response | None = None
@@ -213,7 +215,7 @@ class MemoryProtocol(HttpToolsProtocol):
         try:
             answer, cached = await answer_ranking(self._state, question, wait=True)
         except StillWorkingError as pending:
-            response = accepted(question, pending.job_id)
+            response = accepted(question, pending.job_id, prefix)
         except Exception as error:
             response = problem_of(error).response()
         turn.response_complete = True

@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 from fastapi import Path, Request, Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from gateway.memory import Answer, accepts_gzip
 from shared.contract import MAX_ID, MIN_ID
@@ -25,15 +25,21 @@ def _parse_id(value: object) -> object:
     return value
 
 
-def _id(description: str) -> object:
-    return Path(ge=MIN_ID, le=MAX_ID, description=description, examples=[1])
+# The bounds stand before the validator: behind it, pydantic describes them as "ge" and "le", which a JSON
+# schema does not know.
+_Id = Annotated[int, Field(ge=MIN_ID, le=MAX_ID), BeforeValidator(_parse_id)]
+UserId = Annotated[_Id, Path(description="MovieLens userId.", examples=[1])]
+MovieId = Annotated[_Id, Path(description="MovieLens movieId.", examples=[1])]
 
 
-UserId = Annotated[int, BeforeValidator(_parse_id), _id("MovieLens userId.")]
-MovieId = Annotated[int, BeforeValidator(_parse_id), _id("MovieLens movieId.")]
+def header(request: Request, name: str) -> str:
+    """Return a list that may stand in several lines (RFC 9110, 5.3), empty if there is none."""
+    return ", ".join(request.headers.getlist(name))
 
 
-def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Response:
+def send(
+    request: Request, answer: Answer, *, cached: bool | None = None, media_type: str = "application/json"
+) -> Response:
     """Send an answer, or 304 if the client has it already.
 
     Parameters
@@ -44,23 +50,22 @@ def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Res
         The answer.
     cached : bool or None
         For ``X-Cache``; None for answers that no cache is asked for.
+    media_type : str
+        Of the body.
     """
     body = answer.body
     headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding", **answer.provenance}
     if cached is not None:
         headers["X-Cache"] = "hit" if cached else "miss"
-    compressed = (
-        answer.compressed if accepts_gzip(request.headers.get("Accept-Encoding", "").encode()) else None
-    )
+    compressed = answer.compressed if accepts_gzip(header(request, "Accept-Encoding").encode()) else None
     if compressed is not None:
         body = compressed
         headers["Content-Encoding"] = "gzip"
     headers["ETag"] = answer.tag(compressed=compressed is not None).decode()
-    known = request.headers.get("If-None-Match")
-    if known is not None and answer.matches(known.encode()):
+    if answer.matches(header(request, "If-None-Match").encode()):
         headers.pop("Content-Encoding", None)
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def json_answer(request: Request, body: bytes, *, version: str | None) -> Response:

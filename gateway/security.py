@@ -1,20 +1,38 @@
 """Who may write."""
 
 import hmac
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from pydantic import SecretStr
 
 from gateway.problems import Unauthorized, WritingDisabled
 
-_bearer = HTTPBearer(auto_error=False, description="The token in the setting ADMIN_TOKEN.")
+bearer = HTTPBearer(auto_error=False, description="The token in the setting ADMIN_TOKEN.")
 
 
-async def require_admin(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> None:
+class AdminRoute(APIRoute):
+    """A route for the administrator.
+
+    The token is looked at first: FastAPI would read the body before any dependency, and tell strangers what
+    is wrong with theirs.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
+
+        async def answer_admin(request: Request) -> Response:
+            await require_admin(request)
+            return await answer(request)
+
+        return answer_admin
+
+
+async def require_admin(request: Request) -> None:
     """Let only those pass who bring the administrator's token.
 
     Raises
@@ -27,6 +45,7 @@ async def require_admin(
     expected: SecretStr | None = request.app.state.settings.admin_token
     if expected is None:
         raise WritingDisabled("This service was started without ADMIN_TOKEN, so nobody may write.")
+    credentials = await bearer(request)
     challenge = {"WWW-Authenticate": "Bearer"}
     if credentials is None:
         raise Unauthorized("Send the header 'Authorization: Bearer TOKEN'.", challenge)

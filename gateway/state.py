@@ -19,6 +19,7 @@ from gateway.fleet import Fleet
 from gateway.memory import AnswerMemory
 from gateway.overload import Door
 from gateway.popularity import Popularity
+from gateway.prefix import Prefix
 from gateway.problems import DatabaseUnavailable
 from gateway.ranking_cache import RankingCache
 from shared.artifacts import ArtifactStore
@@ -63,6 +64,8 @@ class State:
         What is asked most.
     door : Door
         Turns away what is too much.
+    prefix : Prefix
+        Where clients see the service.
     supervisor : Supervisor
         Runs the background tasks.
     tally : Tally
@@ -79,6 +82,7 @@ class State:
     dispatcher: Dispatcher
     popularity: Popularity
     door: Door
+    prefix: Prefix
     supervisor: tasks.Supervisor
     tally: Tally = field(default_factory=Tally)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
@@ -194,6 +198,7 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         dispatcher=dispatcher,
         popularity=Popularity(queue, jobs, fleet, memory),
         door=Door(dispatcher),
+        prefix=Prefix.of_settings(settings),
         supervisor=supervisor,
     )
     try:

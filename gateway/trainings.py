@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import WatchError
 from rq.job import JobStatus
 
+from gateway import paths
 from gateway.problems import TrainingRuns
 from shared import keys
 from shared.broker import enqueue_training, fetch_job
@@ -26,7 +27,12 @@ _UNFINISHED = {
 
 
 def start_training(
-    connection: redis.Redis, algorithm: str, parameters: Mapping[str, Any], *, timeout_seconds: float
+    connection: redis.Redis,
+    algorithm: str,
+    parameters: Mapping[str, Any],
+    *,
+    timeout_seconds: float,
+    prefix: str = "",
 ) -> str:
     """Queue a training unless one waits or runs already.
 
@@ -38,6 +44,8 @@ def start_training(
         Checked by the caller.
     timeout_seconds : float
         Longest that it may take.
+    prefix : str
+        What the address of another training begins with.
 
     Returns
     -------
@@ -56,7 +64,7 @@ def start_training(
                 pipeline.watch(keys.TRAINING)  # type: ignore[no-untyped-call]
                 holder = _holder(pipeline)
                 if holder is not None:
-                    _refuse_if_unfinished(holder, connection)
+                    _refuse_if_unfinished(holder, connection, prefix)
                 pipeline.multi()
                 enqueue_training(
                     pipeline, connection, algorithm, parameters, job_id=job_id, timeout=timeout_seconds
@@ -81,10 +89,10 @@ def _holder(connection: redis.Redis) -> str | None:
     return holder.decode()
 
 
-def _refuse_if_unfinished(job_id: str, connection: redis.Redis) -> None:
+def _refuse_if_unfinished(job_id: str, connection: redis.Redis, prefix: str) -> None:
     job = fetch_job(job_id, connection)
     if job is not None and job.origin == QueueName.TRAIN and job.get_status() in _UNFINISHED:
-        address = f"/api/v1/jobs/{job_id}"
+        address = prefix + paths.job(job_id)
         raise TrainingRuns(
             f"Training {job_id} is not finished; see {address}.", {"Location": address}, job=address
         )

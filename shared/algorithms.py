@@ -167,16 +167,30 @@ def split_parameter(text: str) -> tuple[str, str]:
     return name, value
 
 
-def parse_config(algorithm: str, parameters: Mapping[str, Any]) -> AlgorithmConfig:
+def parse_config(algorithm: str, parameters: Mapping[str, Any], *, strict: bool = False) -> AlgorithmConfig:
     """Check an algorithm's parameters.
+
+    Parameters
+    ----------
+    algorithm : str
+        One of :data:`CONFIGS`.
+    parameters : mapping of str to object
+        Those that are not to have their defaults.
+    strict : bool
+        Whether types have to be right, as in JSON; else ``"5"`` is a number, as on a command line.
 
     Raises
     ------
     ConfigurationError
         If there is no such algorithm, or with each parameter that is unknown or out of its range.
     """
+    # In JSON, 20.0 is a whole number.
+    given = {
+        name: int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+        for name, value in parameters.items()
+    }
     try:
-        return config_class(algorithm).model_validate(dict(parameters))
+        return config_class(algorithm).model_validate(given, strict=strict)
     except ValidationError as error:
         problems = "; ".join(_describe(item["loc"], item["msg"], item["input"]) for item in error.errors())
         raise ConfigurationError(f"{algorithm} cannot be trained like that: {problems}.") from None

@@ -1,6 +1,7 @@
 """Log lines, for people or for machines, in every process alike."""
 
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -20,13 +21,13 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer: structlog.types.Processor
+    renderers: list[structlog.types.Processor]
     if settings.log_format == "json":
-        renderer = structlog.processors.JSONRenderer(serializer=_json)
+        renderers = [structlog.processors.JSONRenderer(serializer=_json)]
     else:
-        renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else _plain_line
+        renderers = [_disarm, structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else _plain_line]
     structlog.configure(
-        processors=[*shared_processors, renderer],
+        processors=[*shared_processors, *renderers],
         wrapper_class=_never_raising(getattr(logging, settings.log_level)),
         # Straight to the file: by way of the standard library's loggers a line takes three times as long.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -37,7 +38,7 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared_processors,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -64,7 +65,36 @@ def _never_raising(level: int) -> type:
 
 
 def _json(event: Mapping[str, Any], **options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        line = orjson.dumps(event, default=str).decode()
+    except TypeError:  # half of a surrogate pair, as in the name of a file that is not UTF-8
+        return json.dumps(event, default=str)
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
+
+
+def _disarm(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal or a reader of lines would obey: much of what is logged was sent by strangers.
+
+    That is every character that is not printable: control characters, other ends of a line, what turns the
+    direction of writing. A traceback keeps its lines; they are indented, so that none looks like an event.
+    """
+    for name, value in list(event.items()):
+        if name == "exception" and value:
+            event[name] = "\n".join(f"    {_printable(line)}" for line in str(value).split("\n"))
+        elif not isinstance(value, int | float):
+            text = str(value)
+            event[name] = _printable(text.rstrip("\n") if name == "event" else text)
+        if not name.isprintable():
+            event[_printable(name)] = event.pop(name)
+    return event
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _plain_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Every variable is described in ``.env.example``; names there are the field names in capitals.
 """
 
+import re
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,9 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
+
+PATH_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,64}){0,16}")
+"""What a service may be mounted below: plain segments, that can stand in a link or a header as they are."""
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -101,6 +105,12 @@ class GatewaySettings(Settings):
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
 
+    root_path: str = ""
+    """Path below which a proxy shows the service, such as ``/movies``; links then begin with it."""
+
+    forwarded_prefix: bool = False
+    """Whether ``X-Forwarded-Prefix`` names that path; only if a proxy sets it, as clients could, too."""
+
     admin_token: SecretStr | None = Field(default=None, min_length=16)
     """Bearer token of writing requests; without one they are refused."""
 
@@ -121,6 +131,16 @@ class GatewaySettings(Settings):
 
     train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1), le=timedelta(days=7))
     """Longest that a training job may take; a week at most."""
+
+    @field_validator("root_path")
+    @classmethod
+    def _path_prefix(cls, value: str) -> str:
+        if not PATH_PREFIX.fullmatch(value):
+            raise ValueError(
+                "a path prefix looks like /movies: it begins with a slash and ends with none; "
+                "between slashes are letters, digits and ._~-"
+            )
+        return value
 
 
 class WorkerSettings(Settings):

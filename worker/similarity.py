@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract import RULES, Kind
+from shared.genres import split_genres
 from worker.arrays import Layout, artifact_errors, map_array, require_finite, require_layouts, save_array
 from worker.top_k import top_k
 
@@ -45,7 +46,7 @@ class GenreSimilarity:
         distinct, combinations = np.unique(np.array(genres, dtype=object), return_inverse=True)
         if not any(distinct):
             return cls(np.zeros((len(distinct), 1)), combinations.astype(np.int32))
-        vectorizer = TfidfVectorizer(analyzer=_split)
+        vectorizer = TfidfVectorizer(analyzer=split_genres)
         vectorizer.fit(genres)
         return cls(vectorizer.transform(distinct).toarray(), combinations.astype(np.int32))
 
@@ -114,7 +115,3 @@ class GenreSimilarity:
             if np.min(combinations, initial=0) < 0 or np.max(combinations, initial=-1) >= len(vectors):
                 raise ValueError(f"combinations has rows that the {len(vectors)} vectors do not")
             return cls(vectors, combinations)
-
-
-def _split(genres: str) -> list[str]:
-    return genres.split("|") if genres else []

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from rq.job import JobStatus
 from rq.results import Result
 
-from gateway.problems import QueueUnreachable, UnknownJob, documented
+from gateway.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
 from gateway.responses import json_answer
 from gateway.state import State, state_of
 from shared.broker import MovierecJob, fetch_job
@@ -61,7 +61,7 @@ class JobView(BaseModel):
     "/{job_id}",
     summary="How a job is doing",
     response_model=JobView,
-    responses=documented(UnknownJob, QueueUnreachable),
+    responses=documented(UnknownJob, InvalidRequest, QueueUnreachable),
 )
 def job(
     job_id: Annotated[str, Path(max_length=64, examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"])],

@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway import paths
 from gateway.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -18,7 +19,7 @@ from gateway.problems import (
     documented,
 )
 from gateway.responses import json_answer
-from gateway.security import require_admin
+from gateway.security import AdminRoute, bearer
 from gateway.state import State, current_version, state_of
 from gateway.trainings import start_training
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
@@ -26,6 +27,8 @@ from shared.artifacts import Manifest
 from shared.errors import ArtifactError, ConfigurationError
 
 router = APIRouter(prefix="/models", tags=["models"])
+writing = APIRouter(prefix="/models", tags=["models"], route_class=AdminRoute, dependencies=[Depends(bearer)])
+"""What only the administrator may do."""
 
 _VERSION_EXAMPLE = "20261122T201530Z-svd-1f3c9a"
 
@@ -49,10 +52,28 @@ class ModelVersions(BaseModel):
     models: list[ModelVersion]
 
 
+def _name_parameters(schema: dict[str, Any]) -> None:
+    """Describe a training of each algorithm, with its own parameters."""
+    del schema["properties"], schema["additionalProperties"]
+    schema["oneOf"] = [
+        {
+            "title": config.title,
+            "type": "object",
+            "properties": {
+                "algorithm": {"type": "string", "enum": [name]},
+                "parameters": config.model_json_schema(),
+            },
+            "required": [] if name == DEFAULT_ALGORITHM else ["algorithm"],
+            "additionalProperties": False,
+        }
+        for name, config in CONFIGS.items()
+    ]
+
+
 class TrainingRequest(BaseModel):
     """What to train."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_name_parameters)
 
     algorithm: str = Field(default=DEFAULT_ALGORITHM, description=f"One of: {', '.join(sorted(CONFIGS))}.")
     parameters: dict[str, Any] = Field(
@@ -98,12 +119,11 @@ def current_model(request: Request, state: Annotated[State, Depends(state_of)]) 
     return json_answer(request, orjson.dumps(_describe_version(manifest, current, state)), version=current)
 
 
-@router.post(
+@writing.post(
     "",
     summary="Train a model",
     status_code=202,
     response_model=TrainingAccepted,
-    dependencies=[Depends(require_admin)],
     responses={
         202: {"description": "Queued. `Location` is the job, which shows progress and result."},
         **documented(
@@ -124,16 +144,18 @@ def train(body: TrainingRequest, request: Request, state: Annotated[State, Depen
     """
     state.fleet.require_leisure()
     try:
-        config = parse_config(body.algorithm, body.parameters)
+        config = parse_config(body.algorithm, body.parameters, strict=True)
     except ConfigurationError as error:
         raise InvalidRequest(str(error)) from None
+    prefix = request.scope["root_path"]
     job_id = start_training(
         state.jobs,
         body.algorithm,
         config.model_dump(mode="json"),
         timeout_seconds=request.app.state.settings.train_timeout.total_seconds(),
+        prefix=prefix,
     )
-    address = f"/api/v1/jobs/{job_id}"
+    address = prefix + paths.job(job_id)
     return Response(
         orjson.dumps({"job": address}), 202, {"Location": address, "Retry-After": "2"}, "application/json"
     )

@@ -9,12 +9,19 @@ from pydantic import BaseModel
 from gateway import paths
 from gateway.answers import answer_ranking
 from gateway.dispatch import StillWorkingError
-from gateway.problems import ComputationFailed, NoWorkers, QueueFull, QueueUnreachable, documented
+from gateway.problems import (
+    ComputationFailed,
+    DatabaseUnavailable,
+    NoWorkers,
+    QueueFull,
+    QueueUnreachable,
+    documented,
+)
 from gateway.ranking_cache import Question
-from gateway.responses import send
+from gateway.responses import header, send
 from gateway.state import State
 
-PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, ComputationFailed)
+PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed)
 
 
 class Accepted(BaseModel):
@@ -42,18 +49,18 @@ async def ranking_response(request: Request, state: State, question: Question) -
     try:
         answer, cached = await answer_ranking(state, question, wait=_waits(request))
     except StillWorkingError as pending:
-        return accepted(question, pending.job_id)
+        return accepted(question, pending.job_id, request.scope["root_path"])
     return send(request, answer, cached=cached)
 
 
-def accepted(question: Question, job_id: str) -> Response:
-    """Say where an answer will be, and which job computes it."""
-    job = f"{paths.API}/jobs/{job_id}"
-    body = orjson.dumps({"job": job, "result": paths.ranking(*question).decode()})
+def accepted(question: Question, job_id: str, prefix: str) -> Response:
+    """Say where an answer will be, and which job computes it; links begin with the prefix."""
+    job = prefix + paths.job(job_id)
+    body = orjson.dumps({"job": job, "result": prefix + paths.ranking(*question).decode()})
     return Response(body, 202, {"Location": job, "Retry-After": "1"}, "application/json")
 
 
 def _waits(request: Request) -> bool:
     """Tell whether a client wants the answer now, or rather a 202 at once (RFC 7240, 4.1)."""
-    preferences = request.headers.get("Prefer", "").lower().replace(" ", "")
+    preferences = header(request, "Prefer").lower().replace(" ", "")
     return "respond-async" not in preferences.split(",")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select
 
 from shared.database.schema import imports, movies, ratings, tags
+from shared.genres import split_genres
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,6 @@ def data_fingerprint(connection: Connection) -> str:
     backup.
     """
     return connection.execute(_DATA_FINGERPRINT).scalar() or ""
-
-
-def split_genres(genres: str) -> list[str]:
-    """Return the genres of their joined form."""
-    return genres.split("|") if genres else []
 
 
 def all_movies(connection: Connection) -> Iterator[Movie]:

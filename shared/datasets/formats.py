@@ -12,7 +12,8 @@ ML-100k               ``u.item``, ``u.data``,                     Latin-1
                       and ``u.genre`` if there
 ====================  ==========================================  =====================================
 
-A line that is not UTF-8 is read as Windows-1252, which agrees with Latin-1 on every letter.
+A line that is not UTF-8 is read as Windows-1252, which agrees with Latin-1 on every letter. What else is read
+of tables that were written by other programs stands in docs/operations.md.
 """
 
 from pathlib import Path
@@ -22,45 +23,59 @@ import numpy.typing as npt
 import pandas as pd
 
 from shared.datasets.fields import BadRows
-from shared.datasets.layouts import CSV, DAT, ML_100K, Layout, find_dataset, fingerprint, locate, unreadable
+from shared.datasets.layouts import (
+    CSV,
+    DAT,
+    ML_100K,
+    DatasetFiles,
+    find_dataset,
+    fingerprint,
+    locate,
+    unreadable,
+)
 from shared.datasets.model import Dataset, ReadReport
-from shared.datasets.ratings_files import RatingColumns, read_ratings
-from shared.datasets.text_files import (
-    Link,
+from shared.datasets.movie_files import (
     MovieColumns,
-    TagColumns,
-    read_links,
     read_movies_100k,
     read_movies_csv,
     read_movies_dat,
-    read_tags_csv,
-    read_tags_dat,
     year_of,
 )
+from shared.datasets.options import NO_OPTIONS, ReadingOptions
+from shared.datasets.ratings_files import RatingColumns, read_ratings
+from shared.datasets.text_files import Link, LinkTable, TagColumns, read_links, read_tags_csv, read_tags_dat
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
 
 __all__ = ["find_dataset", "fingerprint", "read_dataset", "year_of"]
 
-_SEPARATORS = {CSV.name: ",", DAT.name: "::", ML_100K.name: "\t"}
+_SEPARATORS = {CSV.name: None, DAT.name: "::", ML_100K.name: "\t"}
 
 
-def read_dataset(directory: Path, *, skip_bad_rows: bool = False, progress: Progress = silent) -> Dataset:
-    """Read the data set in a directory, whatever its format.
+def read_dataset(
+    path: Path,
+    *,
+    skip_bad_rows: bool = False,
+    options: ReadingOptions = NO_OPTIONS,
+    progress: Progress = silent,
+) -> Dataset:
+    """Read the data set in a directory or zip, whatever its format.
 
     Parameters
     ----------
-    directory : Path
-        Holds the files, or has one sub-directory that does.
+    path : Path
+        Directory that holds the files, or has one sub-directory that does; or a zip with one such folder.
     skip_bad_rows : bool
         Leave bad rows out and count them in the report, instead of refusing the data set.
+    options : ReadingOptions
+        What the user says of files that can be read in two ways.
     progress : Progress
         Told where reading is.
 
     Returns
     -------
     Dataset
-        With the name of the directory that holds the files. Of several ratings of a movie by one user the
+        With the name of the folder that holds the files. Of several ratings of a movie by one user the
         last one stands; a movie that is rated or tagged but not listed gets a placeholder.
 
     Raises
@@ -68,65 +83,82 @@ def read_dataset(directory: Path, *, skip_bad_rows: bool = False, progress: Prog
     BadRowsError
         For rows that cannot be read, unless they are skipped.
     DataError
-        When there is no data set, a file cannot be read or lacks a column, or no movie or rating is left.
+        When there is no data set, a file cannot be read, lacks a column or can be read in two ways, or no
+        movie or rating is left.
     """
-    found, layout = locate(directory)
+    found = locate(path)
     try:
-        return _read(found, layout, skip_bad_rows, progress)
+        return _read(found, skip_bad_rows, options, progress)
     except OSError as error:
-        raise unreadable(found, error) from error
+        raise unreadable(found.path, error) from error
 
 
-def _read(directory: Path, layout: Layout, skip_bad_rows: bool, progress: Progress) -> Dataset:
-    bad = BadRows()
-    movies = _read_movies(directory, layout, bad, progress)
-    ratings = read_ratings(directory / layout.ratings, _SEPARATORS[layout.name], bad, progress)
-    tags = _read_tags(directory, layout, bad, progress)
-    links: dict[int, Link] = {}
-    if layout is CSV and (directory / "links.csv").is_file():
-        _tell(progress, "links.csv")
-        links = read_links(directory / "links.csv", bad)
+def _read(found: DatasetFiles, skip_bad_rows: bool, options: ReadingOptions, progress: Progress) -> Dataset:
+    bad, unread_links = BadRows(), BadRows()
+    layout, files = found.layout, found.files
+    movies = _read_movies(found, bad, progress)
+    ratings = read_ratings(files[layout.ratings], _SEPARATORS[layout.name], bad, progress, options)
+    tags = _read_tags(found, bad, options, progress)
+    links = LinkTable()
+    if "links.csv" in files:
+        _tell(progress, files["links.csv"].name)
+        links = read_links(files["links.csv"], unread_links)
     if not skip_bad_rows:
         bad.raise_if_any()
     for name, rows in ((layout.movies, movies.movie_ids), (layout.ratings, ratings.user_ids)):
         if not len(rows):
             what = "movies" if name == layout.movies else "ratings"
             skipped = f": all of its {bad.total:,} bad rows were skipped" if bad.total else ""
-            raise DataError(
-                f"{directory / name} has no {what}{skipped}. Fetch or generate the data set again."
-            )
+            file = found.path / files[name].name
+            raise DataError(f"{file} has no {what}{skipped}. Fetch or generate the data set again.")
 
     progress(Step("sorting ratings", 0, len(ratings.user_ids), "rating"))
     ratings_table, n_duplicates = _ratings_table(ratings)
     n_unlisted = _add_unlisted(movies, ratings, tags)
-    report = ReadReport(bad.rows, bad.total, n_duplicates, n_unlisted, movies.n_repaired, tags.n_empty)
+    notes = {
+        layout.movies: movies.notes,
+        layout.ratings: ratings.notes,
+        layout.optional[0]: tags.notes,
+        "links.csv": links.notes,
+    }
+    report = ReadReport(
+        bad.rows,
+        bad.total,
+        n_duplicates,
+        n_unlisted,
+        movies.n_repaired,
+        tags.n_empty,
+        unread_links.rows,
+        unread_links.total,
+        [f"{files[name].name}: {', '.join(of_file)}" for name, of_file in notes.items() if of_file],
+    )
     progress(Step("sorting ratings", len(ratings.user_ids), len(ratings.user_ids), "rating"))
-    name = directory.resolve().name or "dataset"
-    return Dataset(name, _movies_table(movies, links), ratings_table, _tags_table(tags), report)
+    return Dataset(found.name, _movies_table(movies, links.links), ratings_table, _tags_table(tags), report)
 
 
-def _read_movies(directory: Path, layout: Layout, bad: BadRows, progress: Progress) -> MovieColumns:
-    path = directory / layout.movies
-    _tell(progress, path.name)
-    if layout is CSV:
-        return read_movies_csv(path, bad)
-    if layout is ML_100K:
-        movies = read_movies_100k(path, directory / "u.genre", bad)
+def _read_movies(found: DatasetFiles, bad: BadRows, progress: Progress) -> MovieColumns:
+    file = found.files[found.layout.movies]
+    _tell(progress, file.name)
+    if found.layout is CSV:
+        return read_movies_csv(file, bad)
+    if found.layout is ML_100K:
+        movies = read_movies_100k(file, found.files.get("u.genre"), bad)
         movies.n_repaired = 0
         return movies
-    movies = read_movies_dat(path, bad)
-    if (directory / "users.dat").is_file() or not (directory / "tags.dat").is_file():
+    movies = read_movies_dat(file, bad)
+    if "users.dat" in found.files or "tags.dat" not in found.files:
         # ML-1M is Latin-1 by nature: nothing was mended.
         movies.n_repaired = 0
     return movies
 
 
-def _read_tags(directory: Path, layout: Layout, bad: BadRows, progress: Progress) -> TagColumns:
-    name = {CSV.name: "tags.csv", DAT.name: "tags.dat"}.get(layout.name)
-    if name is None or not (directory / name).is_file():
+def _read_tags(found: DatasetFiles, bad: BadRows, options: ReadingOptions, progress: Progress) -> TagColumns:
+    name = {CSV.name: "tags.csv", DAT.name: "tags.dat"}.get(found.layout.name)
+    file = found.files.get(name) if name else None
+    if file is None:
         return TagColumns()
-    _tell(progress, name)
-    return (read_tags_csv if layout is CSV else read_tags_dat)(directory / name, bad)
+    _tell(progress, file.name)
+    return (read_tags_csv if found.layout is CSV else read_tags_dat)(file, bad, options)
 
 
 def _tell(progress: Progress, file: str) -> None:

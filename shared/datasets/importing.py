@@ -10,6 +10,7 @@ from shared.database.queries import Import
 from shared.datasets.formats import read_dataset
 from shared.datasets.layouts import fingerprint
 from shared.datasets.model import ReadReport
+from shared.datasets.options import NO_OPTIONS, ReadingOptions
 from shared.progress import Progress, Step, silent
 
 
@@ -30,9 +31,14 @@ class ImportOutcome:
 
 
 def import_dataset(
-    engine: Engine, directory: Path, *, skip_bad_rows: bool = False, progress: Progress = silent
+    engine: Engine,
+    directory: Path,
+    *,
+    skip_bad_rows: bool = False,
+    options: ReadingOptions = NO_OPTIONS,
+    progress: Progress = silent,
 ) -> ImportOutcome:
-    """Make the data set in a directory the contents of the database.
+    """Make the data set in a directory or zip the contents of the database.
 
     Files that the database holds already are not read again.
 
@@ -41,9 +47,11 @@ def import_dataset(
     engine : Engine
         The database.
     directory : Path
-        Any MovieLens format, see :mod:`shared.datasets.formats`.
+        Any format of MovieLens or one like it, see :mod:`shared.datasets.formats`.
     skip_bad_rows : bool
         Leave out rows that cannot be read, instead of refusing the files.
+    options : ReadingOptions
+        What the user says of files that can be read in two ways.
     progress : callable
         Told about each step.
 
@@ -55,10 +63,10 @@ def import_dataset(
         If the database refuses; it is as before.
     """
     progress(Step("looking at the files", 0))
-    found = fingerprint(directory)
+    found = fingerprint(directory, options)
     with engine.connect() as connection:
         current = queries.current_import(connection)
     if current is not None and current.fingerprint == found:
         return ImportOutcome(current, report=None)
-    dataset = read_dataset(directory, skip_bad_rows=skip_bad_rows, progress=progress)
+    dataset = read_dataset(directory, skip_bad_rows=skip_bad_rows, options=options, progress=progress)
     return ImportOutcome(bulk.replace_dataset(engine, dataset, found, progress), dataset.report)

@@ -6,8 +6,6 @@ import pandas as pd
 
 from shared.errors import BadRow
 
-NO_GENRES = "(no genres listed)"
-
 
 @dataclass
 class ReadReport:
@@ -27,6 +25,12 @@ class ReadReport:
         Titles that were not UTF-8 and were read as Windows-1252.
     n_empty_tags : int
         Tags without any text, which were left out.
+    unread_links : list of BadRow
+        The first rows of links of which an id could not be read, and is unknown.
+    n_unread_links : int
+        How many there are in all.
+    understood : list of str
+        One line for each file that is not in the plain form of MovieLens: how it was read.
     """
 
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -35,6 +39,9 @@ class ReadReport:
     n_unlisted_movies: int = 0
     n_repaired_titles: int = 0
     n_empty_tags: int = 0
+    unread_links: list[BadRow] = field(default_factory=list)
+    n_unread_links: int = 0
+    understood: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

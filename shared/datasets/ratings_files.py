@@ -2,36 +2,33 @@
 
 A file is read in blocks of whole lines. Arrow parses a block and the columns are checked at once; only a
 block that fails is parsed again line by line, which knows the line and the reason.
+
+What the numbers mean (:mod:`shared.datasets.dialects`) is known when all are read. If some then turn out to
+be bad rows, the file is read a second time, to find their lines.
 """
 
-import csv
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
-from shared.contract import MAX_ID, MIN_ID
-from shared.datasets.fields import (
-    MAX_RATING,
-    MAX_TIMESTAMP,
-    MIN_RATING,
-    BadRows,
-    FieldError,
-    identifier,
-    rating_value,
-    timestamp_value,
+from shared.datasets.dialects import Meaning, judge_scale, judge_unit, time_note, to_stars
+from shared.datasets.fields import BadRows, FieldError, has_zone, is_date, whole_number
+from shared.datasets.headers import RATED_MOVIE_ID, RATING, TIMESTAMP, USER_ID, Header, read_header
+from shared.datasets.options import NO_OPTIONS, ReadingOptions, TimeUnit
+from shared.datasets.ratings_blocks import (
+    RATING_COLUMNS,
+    RATING_TYPES,
+    RatingFormat,
+    parse_block,
+    parse_lines,
+    split_line,
 )
-from shared.datasets.headers import header_columns, not_csv
+from shared.datasets.sources import InputFile
 from shared.progress import Progress, Step
-
-RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -40,11 +37,7 @@ _BLOCK = 8 << 20
 # A file without line ends is not a file of ratings; this keeps it from being read as one line.
 _LONGEST_LINE = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-
-_TEXT_BEHIND_QUOTE = re.compile(rb'"[^",\r\n]*"[^,\r\n]')
-
-_TYPES = (pa.int32(), pa.int32(), pa.float64(), pa.int64())
-_BOUNDS = ((MIN_ID, MAX_ID), (MIN_ID, MAX_ID), (MIN_RATING, MAX_RATING), (0, MAX_TIMESTAMP))
+_SAMPLED_LINES = 100
 
 
 @dataclass(frozen=True)
@@ -55,47 +48,41 @@ class RatingColumns:
     ----------
     user_ids, movie_ids : numpy.ndarray of int32
     ratings : numpy.ndarray of float32
+        Stars.
     timestamps : numpy.ndarray of int64
+        Seconds since 1970, or, if the file has none, numbers that count up.
+    notes : tuple of str
+        How the file was understood, where it is not plain MovieLens.
     """
 
     user_ids: npt.NDArray[np.int32]
     movie_ids: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
     timestamps: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class RatingFormat:
-    """How the lines of a file of ratings look.
-
-    Attributes
-    ----------
-    separator : str
-        ``","``, ``"::"`` or a tab.
-    positions : tuple of int
-        Where user, movie, rating and timestamp stand in a line.
-    n_fields : int
-        How many fields each line must have.
-    """
-
-    separator: str
-    positions: tuple[int, int, int, int] = (0, 1, 2, 3)
-    n_fields: int = 4
-
-
-def read_ratings(path: Path, separator: str, bad: BadRows, progress: Progress) -> RatingColumns:
+def read_ratings(
+    file: InputFile,
+    separator: str | None,
+    bad: BadRows,
+    progress: Progress,
+    options: ReadingOptions = NO_OPTIONS,
+) -> RatingColumns:
     """Read a file of ratings.
 
     Parameters
     ----------
-    path : Path
+    file : InputFile
         With a header when it is CSV, without one otherwise.
-    separator : str
-        ``","``, ``"::"`` or a tab.
+    separator : str or None
+        ``"::"`` or a tab; None for CSV, whose header tells.
     bad : BadRows
         Takes the rows that were left out.
     progress : Progress
         Told the bytes read.
+    options : ReadingOptions
+        What the user says of it.
 
     Returns
     -------
@@ -105,144 +92,176 @@ def read_ratings(path: Path, separator: str, bad: BadRows, progress: Progress) -
     Raises
     ------
     DataError
-        When the header lacks a column.
+        When the header lacks a column, the numbers can be read in two ways, or the file cannot be unpacked.
     """
-    size = path.stat().st_size
+    meaning = Meaning(options.scale, None if options.timestamps is TimeUnit.NONE else options.timestamps)
+    read = _read(file, separator, meaning, options, progress)
+    if meaning.scale is None or meaning.unit is None:
+        meaning = Meaning(
+            meaning.scale or judge_scale(file.name, read.ratings),
+            meaning.unit or judge_unit(file.name, read.numeric_times),
+        )
+        if not read.fits(meaning):
+            del read
+            read = _read(file, separator, meaning, options, progress)
+    bad.extend(read.bad)
+    return read.understood(meaning, file)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is in a file: numbers as they are written there."""
+
+    form: RatingFormat
+    header: Header | None
+    bad: BadRows
+    user_ids: npt.NDArray[np.int32]
+    movie_ids: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float64]
+    timestamps: npt.NDArray[np.int64] | None
+
+    @property
+    def numeric_times(self) -> npt.NDArray[np.int64]:
+        """Times whose unit matters."""
+        none = np.empty(0, dtype=np.int64)
+        return none if self.timestamps is None or self.form.dates else self.timestamps
+
+    def fits(self, meaning: Meaning) -> bool:
+        """Tell whether no number is outside of its bounds."""
+        assert meaning.scale is not None
+        assert meaning.unit is not None
+        numbers = ((self.ratings, meaning.scale.bounds), (self.numeric_times, (0, meaning.unit.most)))
+        return all(
+            not len(values) or (values.min() >= least and values.max() <= most)
+            for values, (least, most) in numbers
+        )
+
+    def understood(self, meaning: Meaning, file: InputFile) -> RatingColumns:
+        assert meaning.scale is not None
+        assert meaning.unit is not None
+        unit = TimeUnit.SECONDS if self.form.dates else meaning.unit
+        if self.timestamps is None:
+            unit, timestamps = TimeUnit.NONE, np.arange(len(self.ratings), dtype=np.int64)
+        elif unit.per_second != 1:
+            timestamps = self.timestamps // unit.per_second
+        else:
+            timestamps = _writable(self.timestamps)
+        notes = (
+            *file.notes(),
+            *(self.header.notes if self.header else ()),
+            "whole numbers as 1.0" if self.form.decimal_ids or self.form.decimal_times else "",
+            "decimal comma" if self.form.decimal_comma else "",
+            meaning.scale.note,
+            time_note(unit, dates=self.form.dates),
+        )
+        return RatingColumns(
+            _writable(self.user_ids),
+            _writable(self.movie_ids),
+            to_stars(self.ratings, meaning.scale),
+            timestamps,
+            tuple(filter(None, notes)),
+        )
+
+
+def _read(
+    file: InputFile, separator: str | None, meaning: Meaning, options: ReadingOptions, progress: Progress
+) -> _Read:
+    """Read the whole file, once."""
+    size, done, bad = file.size(), 0, BadRows()
     parts: list[pa.Table] = []
-    with path.open("rb") as file:
-        form, line = RatingFormat(separator), 1
-        if separator == ",":
-            form, line = _read_header(file, path.name)
-        for block in _blocks(file):
-            part = parse_block(block, form)
+    form: RatingFormat | None = None
+    with file.open() as source:
+        header, line = None, 1
+        if separator is None:
+            header, line, done = _read_header(source, file.name)
+        for block in _blocks(source):
+            form = form or _form(block, header, separator, options)
+            part = parse_block(block, form, meaning)
             if part is None:
-                part = parse_lines(block, form, path.name, line, bad)
+                part = parse_lines(block, form, meaning, file.name, line, bad)
             parts.append(part)
             line += block.count(b"\n")
-            progress(Step(f"reading {path.name}", file.tell(), size, "byte"))
-    return _joined(parts)
+            done += len(block)
+            progress(Step(f"reading {file.name}", done, size, "byte"))
+    form = form or _form(b"", header, separator, options)
+    schema = pa.schema([(name, of) for name, of in _SCHEMA.items() if name in form.columns])
+    table = pa.concat_tables(parts) if parts else schema.empty_table()
+    return _Read(form, header, bad, *(_column(table, name) for name in RATING_COLUMNS))
 
 
-def parse_block(block: bytes, form: RatingFormat) -> pa.Table | None:
-    """Parse whole lines at once; None when any of them is bad or merely unusual."""
-    if _is_ambiguous(block):
-        return None
-    delimiter = form.separator
-    if len(delimiter) > 1:
-        if b"\t" in block:
-            return None
-        block, delimiter = block.replace(delimiter.encode(), b"\t"), "\t"
-    names = [f"column {i}" for i in range(form.n_fields)]
-    wanted = [names[position] for position in form.positions]
-    try:
-        table = pa_csv.read_csv(
-            pa.BufferReader(block),
-            pa_csv.ReadOptions(column_names=names),
-            pa_csv.ParseOptions(delimiter=delimiter, quote_char='"' if delimiter == "," else False),
-            pa_csv.ConvertOptions(
-                column_types=dict(zip(wanted, _TYPES, strict=True)), include_columns=wanted, null_values=[]
-            ),
-        )
-    except pa.ArrowInvalid:
-        return None
-    if table.num_rows and not _within_bounds(table):
-        return None
-    return table.rename_columns(RATING_COLUMNS)
+_SCHEMA = dict(zip(RATING_COLUMNS, RATING_TYPES, strict=True))
 
 
-def _is_ambiguous(block: bytes) -> bool:
-    """Say whether Arrow may read a block otherwise than line by line.
-
-    It takes ``0x1A`` and ``"1"2`` for numbers, and a lone carriage return for the end of a line.
-    """
-    return (
-        b"0x" in block
-        or b"0X" in block
-        or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n"))
-        or (b'"' in block and _TEXT_BEHIND_QUOTE.search(block) is not None)
-    )
-
-
-def _within_bounds(table: pa.Table) -> bool:
-    for column, (least, most) in zip(table.columns, _BOUNDS, strict=True):
-        bounds = pc.min_max(column)
-        if bounds["min"].as_py() < least or bounds["max"].as_py() > most:
-            return False
-    # Arrow's minimum and maximum pass over a NaN.
-    return not pc.any(pc.is_nan(table.column(2))).as_py()
-
-
-def parse_lines(block: bytes, form: RatingFormat, file: str, first_line: int, bad: BadRows) -> pa.Table:
-    """Parse line by line, taking note of each bad one."""
-    users: list[int] = []
-    movies: list[int] = []
-    ratings: list[float] = []
-    timestamps: list[int] = []
-    user_at, movie_at, rating_at, timestamp_at = form.positions
-    # Latin-1 maps each byte to a character, so that any junk can be split and shown.
-    for line, text in enumerate(block.decode("latin-1").split("\n"), start=first_line):
-        if not text.strip(" \t\r"):
-            continue
-        try:
-            fields = _split(text.rstrip("\r"), form.separator)
-            if len(fields) != form.n_fields:
-                raise FieldError(f"{len(fields)} fields instead of {form.n_fields}")
-            row = (
-                identifier("userId", fields[user_at]),
-                identifier("movieId", fields[movie_at]),
-                rating_value(fields[rating_at]),
-                timestamp_value(fields[timestamp_at]),
-            )
-        except FieldError as error:
-            bad.add(file, line, str(error))
-            continue
-        users.append(row[0])
-        movies.append(row[1])
-        ratings.append(row[2])
-        timestamps.append(row[3])
-    columns = zip((users, movies, ratings, timestamps), _TYPES, strict=True)
-    return pa.table([pa.array(values, type=of) for values, of in columns], names=RATING_COLUMNS)
-
-
-def _split(text: str, separator: str) -> list[str]:
-    if separator != ",":
-        return text.split(separator)
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise FieldError(not_csv(error)) from error
-
-
-def _read_header(file: BinaryIO, name: str) -> tuple[RatingFormat, int]:
-    """Read up to the header; return the format and the number of the line after it."""
-    line = 0
-    while raw := file.readline(_LONGEST_LINE):
+def _read_header(source: BinaryIO, name: str) -> tuple[Header | None, int, int]:
+    """Read up to the header; return it, the number of the line after it, and the bytes read."""
+    line = done = 0
+    while raw := source.readline(_LONGEST_LINE):
         line += 1
+        done += len(raw)
         if line == 1:
             raw = raw.removeprefix(_BOM)
         if raw.strip():
-            n_fields, (user, movie, rating, timestamp) = header_columns(
-                name, raw.decode("utf-8", "replace"), RATING_COLUMNS
-            )
-            return RatingFormat(",", (user, movie, rating, timestamp), n_fields), line + 1
-    return RatingFormat(","), line + 1
+            wanted = (USER_ID, RATED_MOVIE_ID, RATING, TIMESTAMP)
+            return read_header(name, raw.decode("utf-8", "replace"), wanted), line + 1, done
+    return None, line + 1, done
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):
-        yield block if block.endswith(b"\n") else block + file.readline(_LONGEST_LINE)
-
-
-def _joined(parts: list[pa.Table]) -> RatingColumns:
-    schema = pa.schema(zip(RATING_COLUMNS, _TYPES, strict=True))
-    table = pa.concat_tables(parts) if parts else schema.empty_table()
-    users, movies, ratings, timestamps = table.columns
-    return RatingColumns(
-        _writable(users.to_numpy()),
-        _writable(movies.to_numpy()),
-        _writable(ratings.to_numpy().astype(np.float32)),
-        _writable(timestamps.to_numpy()),
+def _form(
+    block: bytes, header: Header | None, separator: str | None, options: ReadingOptions
+) -> RatingFormat:
+    """Tell from the first lines how they are written."""
+    if header is not None:
+        user, movie, rating, timestamp = header.positions
+        assert user is not None
+        assert movie is not None
+        assert rating is not None
+        form = RatingFormat(header.separator, (user, movie, rating, timestamp), header.n_fields, quoted=True)
+    else:
+        form = RatingFormat(separator or ",", quoted=separator is None)
+    rows = _sample(block, form)
+    if header is None and rows and all(len(row) == 3 for row in rows):
+        form = replace(form, positions=(0, 1, 2, None), n_fields=3)
+    if options.timestamps is TimeUnit.NONE:
+        form = replace(form, positions=(*form.positions[:3], None))
+    rows = [row for row in rows if len(row) == form.n_fields]
+    user, movie, rating, timestamp = form.positions
+    times = [] if timestamp is None else [row[timestamp] for row in rows]
+    return replace(
+        form,
+        decimal_ids=any(_is_decimal(row[at]) for row in rows for at in (user, movie)),
+        decimal_times=any(map(_is_decimal, times)),
+        dates=2 * sum(map(is_date, times)) > len(rows),
+        zoned=any(map(has_zone, times)),
+        decimal_comma=any("," in row[at] for row in rows for at in (user, movie, rating)),
     )
+
+
+def _sample(block: bytes, form: RatingFormat) -> list[list[str]]:
+    rows = []
+    for text in block[:_LONGEST_LINE].decode("latin-1").split("\n")[:_SAMPLED_LINES]:
+        if text.strip(" \t\r"):
+            try:
+                rows.append(split_line(text.rstrip("\r"), form))
+            except FieldError:
+                continue  # it will be a bad row
+    return rows
+
+
+def _is_decimal(text: str) -> bool:
+    try:
+        whole_number("", text)
+    except FieldError:
+        return False
+    return not text.strip(" \t\r-").isdecimal()
+
+
+def _blocks(source: BinaryIO) -> Iterator[bytes]:
+    while block := source.read(_BLOCK):
+        yield block if block.endswith(b"\n") else block + source.readline(_LONGEST_LINE)
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    return table.column(name).to_numpy() if name in table.column_names else None
 
 
 def _writable(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

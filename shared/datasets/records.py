@@ -3,12 +3,12 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from shared.datasets.fields import BadRows
-from shared.datasets.headers import header_columns, not_csv
+from shared.datasets.headers import Column, Header, not_csv, read_header
+from shared.datasets.sources import MAX_UNPACKED_TEXT, InputFile
 
 _BOM = b"\xef\xbb\xbf"
 _UNDEFINED_IN_1252 = re.compile(b"[\x81\x8d\x8f\x90\x9d]")
@@ -39,9 +39,10 @@ class Record:
     last_line: int
 
 
-def read_lines(path: Path) -> Lines:
+def read_lines(file: InputFile) -> Lines:
     """Read a text file as UTF-8, and the lines that are not UTF-8 as Windows-1252."""
-    content = path.read_bytes().removeprefix(_BOM)
+    with file.open(MAX_UNPACKED_TEXT) as source:
+        content = source.read().removeprefix(_BOM)
     try:
         return Lines(_split(content.decode("utf-8")), frozenset())
     except UnicodeDecodeError:
@@ -59,8 +60,50 @@ def read_lines(path: Path) -> Lines:
     return Lines(lines, frozenset(repaired))
 
 
+@dataclass(frozen=True)
+class Table:
+    """The rows of a CSV file, and how it was understood.
+
+    Attributes
+    ----------
+    lines : Lines
+        The file.
+    records : iterator of Record
+        The wanted columns of its rows; a column that is not there is empty.
+    notes : list of str
+        How it was understood, where it is not plain MovieLens.
+    missing : tuple of str
+        Wanted columns that are not there.
+    """
+
+    lines: Lines
+    records: Iterator[Record]
+    notes: list[str]
+    missing: tuple[str, ...] = ()
+
+
+def read_table(file: InputFile, wanted: Sequence[Column], bad: BadRows) -> Table:
+    """Read a CSV file with a header; it may be empty.
+
+    Raises
+    ------
+    DataError
+        When the header lacks a column.
+    """
+    lines = read_lines(file)
+    start = next((i for i, text in enumerate(lines.lines) if text.strip()), None)
+    if start is None:
+        return Table(lines, iter(()), file.notes())
+    header = read_header(file.name, lines.lines[start], wanted)
+    records = _csv_records(file, lines, header, start + 1, bad)
+    missing = zip(header.wanted, header.positions, strict=True)
+    return Table(
+        lines, records, file.notes() + header.notes, tuple(name for name, at in missing if at is None)
+    )
+
+
 def separated_records(
-    path: Path, lines: Lines, separator: str, n_fields: int, bad: BadRows
+    file: InputFile, lines: Lines, separator: str, n_fields: int, bad: BadRows
 ) -> Iterator[Record]:
     """Split each line at a separator that cannot be quoted."""
     for number, text in enumerate(lines.lines, start=1):
@@ -70,34 +113,27 @@ def separated_records(
         if len(fields) == n_fields:
             yield Record(fields, number, number)
         else:
-            bad.add(path.name, number, f"{len(fields)} fields instead of {n_fields}")
+            bad.add(file.name, number, f"{len(fields)} fields instead of {n_fields}")
 
 
-def csv_records(path: Path, lines: Lines, wanted: tuple[str, ...], bad: BadRows) -> Iterator[Record]:
-    """Read the wanted columns of a CSV file with a header; nothing when the file is empty.
+def _csv_records(file: InputFile, lines: Lines, header: Header, start: int, bad: BadRows) -> Iterator[Record]:
+    """Read the wanted columns of the rows of a CSV file.
 
     A row that is not CSV costs only its first line: an opening quote that is never closed does not swallow
     the rest of the file.
-
-    Raises
-    ------
-    DataError
-        When the header lacks a column.
     """
-    start = next((i for i, text in enumerate(lines.lines) if text.strip()), None)
-    if start is None:
-        return
-    n_fields, positions = header_columns(path.name, lines.lines[start], wanted)
-    start += 1
+    n_fields = header.n_fields
     while start < len(lines.lines):
-        reader = csv.reader(map(lines.lines.__getitem__, range(start, len(lines.lines))), strict=True)
+        rest = map(lines.lines.__getitem__, range(start, len(lines.lines)))
+        reader = csv.reader(rest, delimiter=header.separator, strict=True)
         ended = 0
         reason = ""
         try:
             for fields in reader:
                 began, ended = ended, reader.line_num
                 if len(fields) == n_fields:
-                    yield Record([fields[i] for i in positions], start + began + 1, start + ended)
+                    chosen = ["" if i is None else fields[i] for i in header.positions]
+                    yield Record(chosen, start + began + 1, start + ended)
                 elif len(fields) > 1 or (fields and fields[0].strip()):
                     ended, reason = began, f"{len(fields)} fields instead of {n_fields}"
                     break
@@ -105,7 +141,7 @@ def csv_records(path: Path, lines: Lines, wanted: tuple[str, ...], bad: BadRows)
             reason = not_csv(error)
         if not reason:
             return
-        bad.add(path.name, start + ended + 1, reason)
+        bad.add(file.name, start + ended + 1, reason)
         start += ended + 1
 
 

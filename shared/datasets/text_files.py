@@ -1,63 +1,26 @@
-"""Reading the files of movies, tags and links into columns."""
+"""Reading the files of tags and links into columns."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import numpy as np
+
+from shared.datasets.dialects import judge_unit, time_note
 from shared.datasets.fields import (
     BadRows,
     FieldError,
+    date_value,
+    foreign_id,
     identifier,
-    shown,
+    is_date,
     text_value,
     timestamp_value,
-    whole_number,
 )
-from shared.datasets.model import NO_GENRES
-from shared.datasets.records import Lines, Record, csv_records, read_lines, separated_records
-
-_YEAR = re.compile(
-    r"""\( ([0-9]{4}) (?: \s*[-\u2013\u2014]\s* (?:[0-9]{4})? )? \)  # (1995), (1995-1998), (1995-)
-        (?: \s* \( (?:V|TV) \) )? $""",  # ML-100k marks videos behind the year
-    re.VERBOSE,
-)
-
-GENRES_100K = (
-    "unknown",
-    "Action",
-    "Adventure",
-    "Animation",
-    "Children's",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Fantasy",
-    "Film-Noir",
-    "Horror",
-    "Musical",
-    "Mystery",
-    "Romance",
-    "Sci-Fi",
-    "Thriller",
-    "War",
-    "Western",
-)
-"""What the flags of ``u.item`` mean, in their order."""
-
-_FIRST_FLAG = 5
-
-
-@dataclass
-class MovieColumns:
-    """Movies in the order of the file."""
-
-    movie_ids: list[int] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)
-    years: list[int | None] = field(default_factory=list)
-    genres: list[str] = field(default_factory=list)
-    n_repaired: int = 0
+from shared.datasets.headers import IMDB_ID, MOVIE_ID, RATED_MOVIE_ID, TAG, TIMESTAMP, TMDB_ID, USER_ID
+from shared.datasets.options import ReadingOptions, TimeUnit
+from shared.datasets.records import Record, read_lines, read_table, separated_records
+from shared.datasets.sources import InputFile
+from shared.errors import DataError
 
 
 @dataclass
@@ -69,6 +32,7 @@ class TagColumns:
     tags: list[str] = field(default_factory=list)
     timestamps: list[int] = field(default_factory=list)
     n_empty: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,112 +43,78 @@ class Link:
     tmdb_id: int | None
 
 
-def year_of(title: str) -> int | None:
-    """Read the year that ends a title, the first one of a range; None when there is none.
+@dataclass
+class LinkTable:
+    """Links by movie id."""
 
-    >>> year_of("Toy Story (1995)"), year_of("Fawlty Towers (1975-1979)"), year_of("Nosferatu")
-    (1995, 1975, None)
-    """
-    match = _YEAR.search(title)
-    return int(match.group(1)) if match else None
+    links: dict[int, Link] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def read_movies_csv(path: Path, bad: BadRows) -> MovieColumns:
-    """Read ``movies.csv``."""
-    lines = read_lines(path)
-    records = csv_records(path, lines, ("movieId", "title", "genres"), bad)
-    return _movies(path, lines, records, bad)
-
-
-def read_movies_dat(path: Path, bad: BadRows) -> MovieColumns:
-    """Read ``movies.dat``."""
-    lines = read_lines(path)
-    return _movies(path, lines, separated_records(path, lines, "::", 3, bad), bad)
-
-
-def read_movies_100k(path: Path, genres_path: Path, bad: BadRows) -> MovieColumns:
-    """Read ``u.item``, with the genre names of ``u.genre`` when that file is there."""
-    names = _read_genre_names(genres_path, bad) if genres_path.is_file() else GENRES_100K
-    lines = read_lines(path)
-
-    def records() -> Iterator[Record]:
-        for record in separated_records(path, lines, "|", _FIRST_FLAG + len(names), bad):
-            flags = record.fields[_FIRST_FLAG:]
-            wrong = next((flag for flag in flags if flag.strip() not in ("0", "1")), None)
-            if wrong is not None:
-                bad.add(path.name, record.line, f"genre flag is neither 0 nor 1: {shown(wrong)}")
-                continue
-            listed = [name for name, flag in zip(names, flags, strict=True) if flag.strip() == "1"]
-            genres = "|".join(name for name in listed if name != "unknown")
-            yield Record([*record.fields[:2], genres], record.line, record.last_line)
-
-    return _movies(path, lines, records(), bad)
-
-
-def read_tags_csv(path: Path, bad: BadRows) -> TagColumns:
+def read_tags_csv(file: InputFile, bad: BadRows, options: ReadingOptions) -> TagColumns:
     """Read ``tags.csv``."""
-    return _tags(
-        path, csv_records(path, read_lines(path), ("userId", "movieId", "tag", "timestamp"), bad), bad
-    )
+    table = read_table(file, (USER_ID, RATED_MOVIE_ID, TAG, TIMESTAMP), bad)
+    return _tags(file, table.records, bad, options, table.notes, has_times=not table.missing)
 
 
-def read_tags_dat(path: Path, bad: BadRows) -> TagColumns:
+def read_tags_dat(file: InputFile, bad: BadRows, options: ReadingOptions) -> TagColumns:
     """Read ``tags.dat``."""
-    return _tags(path, separated_records(path, read_lines(path), "::", 4, bad), bad)
+    records = separated_records(file, read_lines(file), "::", 4, bad)
+    return _tags(file, records, bad, options, file.notes(), has_times=True)
 
 
-def read_links(path: Path, bad: BadRows) -> dict[int, Link]:
-    """Read ``links.csv``: for each movie id its first link."""
-    links: dict[int, Link] = {}
-    for record in csv_records(path, read_lines(path), ("movieId", "imdbId", "tmdbId"), bad):
+def read_links(file: InputFile, unread: BadRows) -> LinkTable:
+    """Read ``links.csv``: for each movie id its first link.
+
+    The file is optional, so nothing in it is an error: an id that cannot be read is unknown.
+    """
+    found = LinkTable()
+    try:
+        table = read_table(file, (MOVIE_ID, IMDB_ID, TMDB_ID), unread)
+    except DataError as error:
+        return LinkTable(notes=[f"not used: {error}"])
+    for record in table.records:
+        reasons = []
+        ids: list[int | None] = []
+        for name, text in zip(("imdbId", "tmdbId"), record.fields[1:], strict=True):
+            try:
+                ids.append(foreign_id(name, text))
+            except FieldError as error:
+                ids.append(None)
+                reasons.append(str(error))
         try:
-            movie_id = identifier("movieId", record.fields[0])
-            link = Link(_foreign_id("imdbId", record.fields[1]), _foreign_id("tmdbId", record.fields[2]))
+            found.links.setdefault(identifier("movieId", record.fields[0]), Link(*ids))
         except FieldError as error:
-            bad.add(path.name, record.line, str(error))
-            continue
-        links.setdefault(movie_id, link)
-    return links
+            reasons = [str(error)]
+        if reasons:
+            unread.add(file.name, record.line, "; ".join(reasons))
+    found.notes = [*table.notes, *(f"no {name}" for name in table.missing)]
+    return found
 
 
-def _movies(path: Path, lines: Lines, records: Iterator[Record], bad: BadRows) -> MovieColumns:
-    columns = MovieColumns()
-    first_lines: dict[int, int] = {}
-    for record in records:
-        try:
-            movie_id = identifier("movieId", record.fields[0])
-            title = text_value("title", record.fields[1])
-            genres = record.fields[2].strip()
-            if "\0" in genres:
-                raise FieldError(f"genres contain a NUL character: {shown(genres)}")
-            if movie_id in first_lines:
-                raise FieldError(f"movieId {movie_id} is already on line {first_lines[movie_id]}")
-        except FieldError as error:
-            bad.add(path.name, record.line, str(error))
-            continue
-        first_lines[movie_id] = record.line
-        columns.movie_ids.append(movie_id)
-        columns.titles.append(title)
-        columns.years.append(year_of(title))
-        columns.genres.append("" if genres == NO_GENRES else genres)
-        if lines.repaired and not lines.repaired.isdisjoint(range(record.line, record.last_line + 1)):
-            columns.n_repaired += 1
-    return columns
-
-
-def _tags(path: Path, records: Iterator[Record], bad: BadRows) -> TagColumns:
-    columns = TagColumns()
-    for record in records:
+def _tags(
+    file: InputFile,
+    records: Iterator[Record],
+    bad: BadRows,
+    options: ReadingOptions,
+    notes: list[str],
+    *,
+    has_times: bool,
+) -> TagColumns:
+    rows = list(records)
+    reader = _times(file, [row.fields[3] for row in rows], options, has_times=has_times)
+    columns = TagColumns(notes=[*notes, *filter(None, [reader.note])])
+    for record in rows:
         try:
             user_id = identifier("userId", record.fields[0])
             movie_id = identifier("movieId", record.fields[1])
-            timestamp = timestamp_value(record.fields[3])
+            timestamp = reader.seconds(record.fields[3], len(columns.tags))
             if not record.fields[2].strip():  # the large data sets have a few, and they say nothing
                 columns.n_empty += 1
                 continue
             tag = text_value("tag", record.fields[2])
         except FieldError as error:
-            bad.add(path.name, record.line, str(error))
+            bad.add(file.name, record.line, str(error))
             continue
         columns.user_ids.append(user_id)
         columns.movie_ids.append(movie_id)
@@ -193,21 +123,34 @@ def _tags(path: Path, records: Iterator[Record], bad: BadRows) -> TagColumns:
     return columns
 
 
-def _foreign_id(name: str, text: str) -> int | None:
-    if not text.strip():
-        return None
-    number = whole_number(name, text)
-    if number < 0:
-        raise FieldError(f"{name} is negative: {number}")
-    return number
+@dataclass(frozen=True)
+class _Times:
+    """How the times of a file are read."""
+
+    unit: TimeUnit
+    dates: bool = False
+
+    @property
+    def note(self) -> str:
+        return time_note(self.unit, dates=self.dates)
+
+    def seconds(self, text: str, n_before: int) -> int:
+        if self.unit is TimeUnit.NONE:
+            return n_before
+        return date_value(text) if self.dates else timestamp_value(text, self.unit) // self.unit.per_second
 
 
-def _read_genre_names(path: Path, bad: BadRows) -> tuple[str, ...]:
-    names: dict[int, str] = {}
-    for record in separated_records(path, read_lines(path), "|", 2, bad):
+def _times(file: InputFile, texts: list[str], options: ReadingOptions, *, has_times: bool) -> _Times:
+    if not has_times or options.timestamps is TimeUnit.NONE:
+        return _Times(TimeUnit.NONE)
+    if 2 * sum(map(is_date, texts)) > len(texts):
+        return _Times(TimeUnit.SECONDS, dates=True)
+    if options.timestamps is not None:
+        return _Times(options.timestamps)
+    numbers = []
+    for text in texts:
         try:
-            names[whole_number("genre number", record.fields[1])] = text_value("genre", record.fields[0])
-        except FieldError as error:
-            bad.add(path.name, record.line, str(error))
-    # Names that do not count up from 0 cannot say which flag they mean.
-    return tuple(names[i] for i in range(len(names))) if set(names) == set(range(len(names))) else GENRES_100K
+            numbers.append(timestamp_value(text, None))
+        except FieldError:
+            continue  # it will be a bad row
+    return _Times(judge_unit(file.name, np.array(numbers, dtype=np.int64)))

@@ -4,10 +4,11 @@ import hashlib
 import shutil
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from shared.datasets.layouts import detect
-from shared.errors import DownloadError
+from shared.datasets.sources import MAX_UNPACKED, safe_members
+from shared.errors import DataError, DownloadError
 
 DATA_FILES = frozenset(
     (
@@ -18,8 +19,6 @@ DATA_FILES = frozenset(
     )
 )
 """Names of files that an archive of MovieLens holds; others are left in it."""
-
-_MAX_UNPACKED = 16 << 30
 
 
 def check_md5(archive: Path, expected: str) -> None:
@@ -48,14 +47,16 @@ def unpack(archive: Path, directory: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as content:
             members = _data_members(content)
-            if sum(member.file_size for member in members.values()) > _MAX_UNPACKED:
+            if sum(member.file_size for member in members.values()) > MAX_UNPACKED:
                 raise DownloadError(
-                    f"the archive unpacks to more than {_MAX_UNPACKED >> 30} GB. It is not used."
+                    f"the archive unpacks to more than {MAX_UNPACKED >> 30} GB. It is not used."
                 )
             for name, member in members.items():
                 # Reading to the end checks the CRC.
                 with content.open(member) as source, (directory / name).open("xb") as file:
                     shutil.copyfileobj(source, file, 1 << 20)
+    except DataError as error:
+        raise DownloadError(str(error)) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DownloadError(f"the archive is damaged: {error}. Try again.") from error
     if detect(directory) is None:
@@ -64,12 +65,7 @@ def unpack(archive: Path, directory: Path) -> None:
 
 def _data_members(content: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
-    for member in content.infolist():
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts:
-            raise DownloadError(
-                f"the archive names a path outside itself: {member.filename!r}. It is not used."
-            )
-        if not member.is_dir() and path.name in DATA_FILES:
+    for path, member in safe_members(content):
+        if path.name in DATA_FILES:
             members.setdefault(path.name, member)
     return members

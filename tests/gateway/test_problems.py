@@ -62,7 +62,7 @@ def test_ids_that_are_none(client: httpx.Client, path: str, entity_id: str) -> N
 def test_wrong_methods(client: httpx.Client, method: str, path: str) -> None:
     answer = client.request(method, path)
     check(answer, 405, "method-not-allowed", method, "GET")
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v2/users/1", "/api/v1/users", "/etc/passwd"])
@@ -78,6 +78,11 @@ def test_other_paths(client: httpx.Client, path: str) -> None:
         (b"\xff\xfe", "not JSON"),
         (b"[1]", "dictionary"),
         (b'{"algorithm": 3}', "algorithm"),
+        (b'{"algorithm": "svd", "parameters": {"reg_all": false}}', "reg_all"),
+        (b'{"algorithm": "svd", "parameters": {"n_epochs": "5"}}', "n_epochs"),
+        (b'{"algorithm": "svd", "parameters": {"n_epochs": 5.5}}', "n_epochs"),
+        (b'{"algorithm": "bayes", "parameters": {"movie_features": 1}}', "movie_features"),
+        (b'{"parameters": {"n_epochs": 5}}', "n_epochs"),
         (b'{"algorithm": "magic"}', "'magic'"),
         (b'{"algorithm": "svd", "colour": 1}', "colour"),
         (b'{"algorithm": "svd", "parameters": {"n_epochs": 0}}', "n_epochs"),

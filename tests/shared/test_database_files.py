@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from shared.database import bulk, queries
 from shared.database.engine import open_database
 from shared.database.files import probe
+from shared.database.schema import movies
 from shared.datasets.formats import read_dataset
 from shared.datasets.generate import generate
 from shared.datasets.model import Dataset
@@ -94,6 +95,23 @@ def test_a_damaged_file_is_found_though_it_was_read_before(engine: Engine, path:
         probe(engine)
     path.write_bytes(content)
     assert fingerprint(engine) == probe(engine).fingerprint == "first"
+
+
+def test_what_a_connection_has_in_memory_does_not_hide_damage(tmp_path: Path) -> None:
+    path = tmp_path / "small.db"
+    engine = open_database(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        rows = [{"movie_id": movie_id, "title": "t", "genres": ""} for movie_id in range(1, 1000)]
+        connection.execute(movies.insert(), rows)
+    engine.dispose()
+    assert fingerprint(engine) == ""
+    size, before = path.stat().st_size, path.stat()
+    path.write_bytes(b"\xff" * size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert fingerprint(engine) == ""  # from its memory
+    with pytest.raises(DBAPIError, match="not a database"):
+        probe(engine)
+    engine.dispose()
 
 
 def test_damage_in_the_middle_is_found_sooner_or_later(engine: Engine, path: Path) -> None:

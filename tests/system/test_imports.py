@@ -1,10 +1,11 @@
 """Other data are imported while the service runs: every answer is all old or all new."""
 
 import csv
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -74,7 +75,7 @@ def body_of(answer: httpx.Response) -> bytes:
     return answer.content if answer.status_code == 200 else b"%d" % answer.status_code
 
 
-def write_other(files: Path, directory: Path) -> None:
+def write_other(files: Path, directory: Path, title: str = "Other") -> None:
     """Write a data set with the same ids: every other movie is another one, and all ratings are turned."""
     directory.mkdir()
     for name in ("movies.csv", "ratings.csv"):
@@ -84,7 +85,7 @@ def write_other(files: Path, directory: Path) -> None:
             if name == "ratings.csv":
                 row["rating"] = str(5.5 - float(row["rating"]))
             elif number % 2:
-                row["title"], row["genres"] = f"Other {row['title']}", "Western"
+                row["title"], row["genres"] = f"{title} {row['title']}", "Western"
         with (directory / name).open("w", encoding="utf-8", newline="") as target:
             writer = csv.DictWriter(target, rows[0])
             writer.writeheader()
@@ -187,3 +188,26 @@ def test_a_model_of_other_data_says_so_and_shows_no_movie_that_it_does_not_know(
     assert "X-Model-Outdated" not in client.get("/api/v1/users/1/suggested_movies").headers
     assert client.get(f"/api/v1/movies/{other}/most_similar_movies").json()["most_similar_movies"]
     assert client.get("/readyz").json()["checks"]["model"]["ok"]
+
+
+@pytest.mark.system
+def test_a_restored_backup_makes_no_other_data_pass_for_those_that_came_after_it(
+    running: Running, tmp_path: Path
+) -> None:
+    """The import after it has the same number as one that was asked about before."""
+    third = tmp_path / "third"
+    write_other(running.old, third, "Third")
+    database, backup = running.data_dir / "movierec.db", tmp_path / "backup.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    asked_before = running.settled(running.use(running.new))
+    backup.rename(database)
+    answers = running.settled(running.use(third))
+    path = "/api/v1/movies/2"
+    assert (b"Other" in asked_before[path], b"Third" in answers[path]) == (True, True)
+    for path, body in answers.items():
+        assert b"Other" not in body, path
+    with connect(running.redis_url) as client:
+        for key in client.keys("movierec:user:*"):
+            client.delete(key)
+    assert running.settled(running.use(third)) == answers, "nothing was taken from the cache"

@@ -152,7 +152,7 @@ def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
     os.kill(trainer, signal.SIGSTOP)  # the training stays in the queue
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
     time.sleep(1.1)  # appendfsync everysec: what was accepted more than a second ago is on the disk
-    (server,) = up.pids("redis-server")
+    (server,) = up.redis_pids()
     os.kill(server, signal.SIGKILL)
     wait_for(
         lambda: "Redis ended" in up.output and up.client.get("/readyz").status_code == 200, "all is back"

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from shared.datasets.model import Dataset
+from shared.genres import split_genres
 from worker.exploration.summaries import Summary, count_values, summarise
 
 
@@ -105,7 +106,7 @@ def movie_statistics(dataset: Dataset) -> MovieStatistics:
 
 def _genre_membership(dataset: Dataset) -> tuple[tuple[str, ...], sparse.csr_array]:
     """Return the genres, most frequent first, and a 0/1 matrix of movies by genres."""
-    listed = [dict.fromkeys(filter(None, names.split("|"))) for names in dataset.movies["genres"]]
+    listed = [split_genres(names) for names in dataset.movies["genres"]]
     counts: dict[str, int] = {}
     for names in listed:
         for name in names:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.genres import split_genres
 from worker.models.base import Catalogue
 
 FloatArray = NDArray[np.float32]
@@ -25,7 +26,6 @@ FloatArray = NDArray[np.float32]
 _YEAR_BUMPS = 10
 _BASIS_USERS = 10_000
 """Users that the basis of the implicit signal is computed from, at most."""
-_NO_GENRES = "(no genres listed)"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def popularity(counts: NDArray[np.integer]) -> NDArray[np.float64]:
 
 def genres(catalogue: Catalogue) -> NDArray[np.float64]:
     """Return one centred column per genre, 1 before centring where the movie has it."""
-    split = [set(text.split("|")) - {"", _NO_GENRES} for text in catalogue.genres]
+    split = [set(split_genres(text)) for text in catalogue.genres]
     names = sorted(set().union(*split))
     table = np.array([[name in movie for name in names] for movie in split], dtype=np.float64)
     table = table.reshape(len(split), len(names))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.fields import MAX_RATING, MIN_RATING
 from shared.datasets.generate.catalogue import N_FACTORS, Catalogue
 from shared.datasets.generate.choice import draw_choices
 from shared.datasets.generate.words import ODD_TAGS, TAGS
+from shared.datasets.options import MAX_RATING, MIN_RATING
 
 _N_GROUPS = 12
 _GROUP_WEIGHT = 0.4

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from shared.datasets.generate.titles import draw_titles
 from shared.datasets.generate.words import TAGS
-from shared.datasets.model import NO_GENRES
+from shared.genres import NO_GENRES
 
 N_FACTORS = 8
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.datasets.formats import find_dataset, fingerprint, read_dataset, year_of
 from shared.datasets.model import ReadReport
-from shared.datasets.text_files import GENRES_100K
+from shared.datasets.movie_files import GENRES_100K
 from shared.errors import DataError
 from shared.progress import Step
 
@@ -210,9 +210,10 @@ def test_no_tags_and_no_links_are_fine(write: Write, content: str) -> None:
     ("name", "header", "missing"),
     [
         ("movies.csv", "movieId,name,genres", "title"),
-        ("ratings.csv", "user,movieId,rating,timestamp", "userId"),
-        ("tags.csv", "userId,movieId,tag", "timestamp"),
-        ("links.csv", "movieId,imdb,tmdb", "imdbId, tmdbId"),
+        ("movies.csv", "movie,title,genres", "movieId"),
+        ("ratings.csv", "person,movieId,rating,timestamp", "userId"),
+        ("ratings.csv", "person,film,rating,timestamp", "userId, movieId"),
+        ("tags.csv", "userId,movieId,text,timestamp", "tag"),
     ],
 )
 def test_a_missing_column_is_named(write: Write, name: str, header: str, missing: str) -> None:
@@ -302,3 +303,25 @@ def test_empty_tags_are_left_out_and_counted(write: Write) -> None:
     data = read_dataset(write({"tags.csv": tags}))
     assert data.tags["tag"].tolist() == ["fun"]
     assert data.report.n_empty_tags == 2
+
+
+_UNTIDY = ["Drama|", "|", "Drama|Drama", " Drama ", "(No Genres Listed)", "War| Drama||War"]
+_TIDY = ["Drama", "", "Drama", "Drama", "", "War|Drama"]
+
+
+@pytest.mark.parametrize("name", ["movies.csv", "movies.dat"])
+def test_untidy_genres_are_put_in_order(write: Write, name: str) -> None:
+    separator, header = (",", "movieId,title,genres\n") if name == "movies.csv" else ("::", "")
+    movies = "".join(
+        separator.join([str(i), f"Film {i}", genres]) + "\n" for i, genres in enumerate(_UNTIDY, 1)
+    )
+    ratings = {"ratings.csv": RATINGS_CSV} if header else {"ratings.dat": "1::1::4::5\n"}
+    data = read_dataset(write({name: header + movies, **ratings}))
+    assert data.movies.genres.tolist() == _TIDY
+
+
+def test_untidy_genre_names_of_ml_100k_are_put_in_order(write: Write) -> None:
+    genres = "Unknown|0\n Drama|1\nDrama |2\n"
+    items = "1|A (1990)||||1|0|0\n2|B (1990)||||0|1|1\n"
+    data = read_dataset(write({"u.genre": genres, "u.item": items, "u.data": "1\t1\t3\t5\n"}))
+    assert data.movies.genres.tolist() == ["", "Drama"]

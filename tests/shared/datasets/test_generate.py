@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from shared.datasets.formats import fingerprint, read_dataset
 from shared.datasets.generate import GeneratedSummary, generate
-from shared.datasets.model import NO_GENRES, ReadReport
+from shared.datasets.model import ReadReport
 from shared.errors import DataError
+from shared.genres import NO_GENRES
 from shared.progress import Step
 
 _SIZES = {"n_ratings": 80_000, "n_users": 800, "n_movies": 4_000}

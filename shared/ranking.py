@@ -8,7 +8,6 @@ movies take about 1.2 KB.
 
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from shared.contract import MAX_ID, MIN_ID, MODEL_VERSION, RULES, Kind
@@ -61,7 +60,7 @@ class Ranking(NamedTuple):
             and len(set(ids)) == len(ids)
             and scores[0] <= rule.highest * 10**rule.decimals
             and scores[-1] >= 0
-            and all(better >= worse for better, worse in pairwise(scores))
+            and list(scores) == sorted(scores, reverse=True)
         )
 
     def to_bytes(self) -> bytes:

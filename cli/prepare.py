@@ -1,5 +1,8 @@
 """Data in the database and a model on disk: what a first start needs."""
 
+import multiprocessing
+import signal
+import sys
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -23,9 +26,21 @@ def is_prepared(settings: WorkerSettings, data: Path | None, algorithm: str | No
     if data is not None:
         return False  # whether the files changed takes reading them
     engine = open_database(settings.database)
-    imported, manifest = _current_import(engine), _current_manifest(ArtifactStore(settings.models))
+    imported = _current_import(engine)
     engine.dispose()
-    return imported is not None and manifest is not None and _fits(manifest, imported, algorithm)
+    store = ArtifactStore(settings.models)
+    try:
+        version = store.current_version()
+        manifest = store.manifest(version) if version else None
+    except ArtifactError:
+        return False
+    if imported is None or manifest is None or not _fits(manifest, imported, algorithm):
+        return False
+    # In a child, which costs half of a new interpreter: what computes would stay in memory, with its threads.
+    check = multiprocessing.get_context("fork").Process(target=_load, args=(store, manifest.version))
+    check.start()
+    check.join()
+    return check.exitcode == 0
 
 
 def prepare(
@@ -105,12 +120,27 @@ def _current_import(engine: Engine) -> Import | None:
 
 
 def _current_manifest(store: ArtifactStore) -> Manifest | None:
+    """Return what the current version says of itself, None if there is none that a worker would serve."""
+    from worker.serving import LoadedModel  # with all that computes
+
     try:
         version = store.current_version()
-        return store.verify(version) if version else None
+        return LoadedModel.load(store, version).manifest if version else None
     except ArtifactError as error:
         status.print(f"{error} Training a new one.", style="yellow", markup=False)
         return None
+
+
+def _load(store: ArtifactStore, version: str) -> None:
+    """Load a version as workers do; end this process with 1 if it cannot be."""
+    from worker.serving import LoadedModel
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # the handlers are those of the process that waits for this one
+    try:
+        LoadedModel.load(store, version)
+    except ArtifactError:
+        sys.exit(1)
 
 
 def _fits(manifest: Manifest, imported: Import, algorithm: str | None) -> bool:

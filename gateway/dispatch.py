@@ -7,6 +7,7 @@ one channel, which each gateway subscribes to before it asks for anything.
 
 import asyncio
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -23,11 +24,12 @@ from gateway.admission import Admission
 from gateway.fleet import Fleet
 from gateway.flights import Batch, Batches, Flight, Patience
 from gateway.problems import ComputationFailed, Problem, QueueUnreachable, UnknownUser
-from gateway.ranking_cache import CachedRanking, Question, RankingCache
+from gateway.ranking_cache import Question, RankingCache
 from shared import keys
 from shared.broker import ranking_commands
 from shared.contract import BATCH_LIMIT, RULES, Kind, News, RankingEvent
 from shared.ranking import Ranking
+from shared.ranking_reads import CachedRanking
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +49,13 @@ for i, key in ipairs(KEYS) do
   if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
     holders[i] = false
   else
-    holders[i], held = redis.call('GET', key), true
+    local holder = redis.pcall('GET', key)
+    if type(holder) == 'table' then
+      redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+      holders[i] = false
+    else
+      holders[i], held = holder, true
+    end
   end
 end
 local at = 3
@@ -58,10 +66,15 @@ while not held and at < #ARGV do
 end
 return holders
 """
-"""Claims all questions of a batch, and queues their job if nobody else has any of them: one round trip."""
+"""Claims all questions of a batch, and queues their job if nobody else has any of them: one round trip.
+
+What is no string where a claim belongs is none.
+"""
 
 _FOUND_WEIGHT = 0.01
 """Of one question in the share that the cache had the answer to."""
+
+_JOB_ID = re.compile(rb"[0-9a-f]{32}")
 
 _GIVEN_UP = b"given-up"
 """In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
@@ -207,8 +220,8 @@ class Dispatcher:
         self._being_read += 1
         try:
             cached = await self._cache.read(question)
-        except (RedisError, OSError):
-            raise QueueUnreachable("Redis does not answer; try again soon.") from None
+        except (RedisError, OSError) as error:
+            raise QueueUnreachable.because(error) from None
         finally:
             self._being_read -= 1
         usable = self._is_fresh(cached, fingerprint)
@@ -260,18 +273,22 @@ class Dispatcher:
                     self._land(flight, ComputationFailed(problem))
                 elif holder == keys.SETTLED:
                     settled.append(flight)
+                elif _JOB_ID.fullmatch(holder) is None:
+                    mine.append(flight)  # nobody of ours holds it
                 else:
                     self._batches.landed(flight.job_id)
                     flight.job_id = holder.decode()
             if settled:  # written after the cache had been read for us
                 await self._collect([flight.question for flight in settled], just_written=False)
                 mine += [flight for flight in settled if flight.outcome is None]  # stale again
-            if mine and any(holders):  # else they were queued with the claims
+            if mine and any(
+                holder is not None for holder in holders
+            ):  # else they were queued with the claims
                 await self._enqueue(batch.kind, mine, batch.job_id)
         except (RedisError, OSError) as error:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))
             for flight in batch.flights:
-                self._land(flight, QueueUnreachable("Redis does not answer; try again soon."))
+                self._land(flight, QueueUnreachable.because(error))
         except Exception:
             log.exception("questions could not be queued", questions=len(batch.flights))
             for flight in batch.flights:

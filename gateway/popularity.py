@@ -9,7 +9,6 @@ from typing import Any
 import redis
 import redis.asyncio
 import structlog
-from rq.utils import as_text
 
 from gateway.fleet import Fleet
 from gateway.memory import AnswerMemory
@@ -94,13 +93,14 @@ class Popularity:
         if not is_ours:
             return  # another gateway does it
         asked: Any = await self._queue.zrevrange(keys.ASKED, 0, _WARMED - 1)
-        members = [as_text(member) for member in asked]
-        if members:
-            await asyncio.to_thread(self._enqueue, members)
-            log.info("warming", version=version, data=fingerprint, rankings=len(members))
+        wanted = [question for member in asked if (question := keys.parse_asked(member)) is not None]
+        if len(wanted) < len(asked):  # what is none of ours shall not take the place of what is
+            await self._queue.zrem(keys.ASKED, *(m for m in asked if keys.parse_asked(m) is None))
+        if wanted:
+            await asyncio.to_thread(self._enqueue, wanted)
+            log.info("warming", version=version, data=fingerprint, rankings=len(wanted))
 
-    def _enqueue(self, members: list[str]) -> None:
-        asked = [(Kind(kind), int(entity_id)) for kind, _, entity_id in (m.partition(":") for m in members)]
+    def _enqueue(self, asked: list[tuple[Kind, int]]) -> None:
         for kind in Kind:
             ids = [entity_id for asked_kind, entity_id in asked if asked_kind is kind]
             for start in range(0, len(ids), BATCH_LIMIT):

@@ -32,6 +32,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
+from shared.redis_state import refusal
+
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -220,9 +222,14 @@ class QueueFull(Problem):
 
 
 class QueueUnreachable(Problem):
-    """Redis does not answer."""
+    """Redis does not answer, or refuses what is asked of it."""
 
     status, slug, title, retry_after = 503, "queue-unreachable", "The queue does not answer", 2
+
+    @classmethod
+    def because(cls, error: Exception) -> "QueueUnreachable":
+        """Return what a client is told about an error of Redis."""
+        return cls(f"{refusal(error) or 'Redis does not answer'}; try again soon.")
 
 
 class DatabaseUnavailable(Problem):
@@ -320,7 +327,7 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, RedisError):
         log.warning("redis failed", reason=str(error))
-        return QueueUnreachable("Redis does not answer; try again soon.")
+        return QueueUnreachable.because(error)
     if isinstance(error, SQLAlchemyError):
         log.warning("database failed", reason=str(error))
         return DatabaseUnavailable("The database does not answer; try again soon.")

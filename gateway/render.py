@@ -14,7 +14,6 @@ from shared.ranking import Ranking
 
 _OPENINGS = {Kind.SUGGESTED: b'{"suggested_movies":[', Kind.SIMILAR: b'{"most_similar_movies":['}
 _SCORE_NAMES = {Kind.SUGGESTED: b"estimated_score", Kind.SIMILAR: b"cosine_similarity"}
-_HIGHEST = {Kind.SUGGESTED: 5, Kind.SIMILAR: 1}
 
 
 def movie(movie_id: int, catalogue: Catalogue) -> bytes:
@@ -79,8 +78,9 @@ def _score_texts(kind: Kind, decimals: int, scores: Sequence[int]) -> Sequence[b
 
 @cache
 def _score_table(kind: Kind) -> list[bytes]:
-    decimals = RULES[kind].decimals
-    return [_score_text(kind, decimals, score) for score in range(_HIGHEST[kind] * 10**decimals + 1)]
+    rule = RULES[kind]
+    highest = rule.highest * 10**rule.decimals
+    return [_score_text(kind, rule.decimals, score) for score in range(highest + 1)]
 
 
 def _score_text(kind: Kind, decimals: int, score: int) -> bytes:

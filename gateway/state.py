@@ -183,7 +183,8 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
     async def user_exists(user_id: int) -> bool:
         return await state.user_exists(user_id)
 
-    fleet = Fleet(queue, settings.queue_cap, current_version(store), memory.clear)
+    own_cache = cache if settings.cache != settings.queue else None
+    fleet = Fleet(queue, settings.queue_cap, current_version(store), memory.clear, own_cache)
     dispatcher = Dispatcher(
         RankingCache(cache), queue, jobs, fleet, user_exists, forget, settings.wait_budget
     )

@@ -1,5 +1,6 @@
 """Accepting trainings, one at a time."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +8,15 @@ from typing import Any
 import redis
 from redis.exceptions import WatchError
 from rq.job import JobStatus
-from rq.utils import as_text
 
 from gateway import paths
 from gateway.problems import TrainingRuns
 from shared import keys
 from shared.broker import enqueue_training, fetch_job
+from shared.contract import QueueName
+from shared.redis_state import is_damage
 
+_JOB_ID = re.compile(rb"[0-9a-f]{32}")
 _UNFINISHED = {
     JobStatus.CREATED,
     JobStatus.QUEUED,
@@ -59,9 +62,9 @@ def start_training(
         while True:
             try:
                 pipeline.watch(keys.TRAINING)  # type: ignore[no-untyped-call]
-                holder = pipeline.get(keys.TRAINING)
+                holder = _holder(pipeline)
                 if holder is not None:
-                    _refuse_if_unfinished(as_text(holder), connection, prefix)
+                    _refuse_if_unfinished(holder, connection, prefix)
                 pipeline.multi()
                 enqueue_training(
                     pipeline, connection, algorithm, parameters, job_id=job_id, timeout=timeout_seconds
@@ -73,9 +76,22 @@ def start_training(
             return job_id
 
 
+def _holder(connection: redis.Redis) -> str | None:
+    """Return the job that was accepted last; None if there was none, or the note is none of ours."""
+    try:
+        holder = connection.get(keys.TRAINING)
+    except redis.ResponseError as error:
+        if is_damage(error):
+            return None
+        raise
+    if not isinstance(holder, bytes) or _JOB_ID.fullmatch(holder) is None:
+        return None
+    return holder.decode()
+
+
 def _refuse_if_unfinished(job_id: str, connection: redis.Redis, prefix: str) -> None:
     job = fetch_job(job_id, connection)
-    if job is not None and job.get_status() in _UNFINISHED:
+    if job is not None and job.origin == QueueName.TRAIN and job.get_status() in _UNFINISHED:
         address = prefix + paths.job(job_id)
         raise TrainingRuns(
             f"Training {job_id} is not finished; see {address}.", {"Location": address}, job=address

@@ -3,18 +3,26 @@
 Both sides need this: the gateway refuses a bad request before it becomes a job, the worker trains.
 """
 
+import reprlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import ConfigurationError
 
+_LONGEST_SECONDS = 7 * 24 * 3600.0
+_SHOWN_CHARACTERS = 80
+"""Of a value, and of a name, that somebody sent and that is wrong."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHOWN_CHARACTERS
+
 
 class AlgorithmConfig(BaseModel):
-    """Parameters of an algorithm; unknown ones are refused."""
+    """Parameters of an algorithm; unknown ones, and what is no finite number, are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     algorithm: ClassVar[str]
     title: ClassVar[str]
@@ -41,6 +49,10 @@ class BayesConfig(AlgorithmConfig):
     algorithm = "bayes"
     title = "Bayes"
 
+    fewest_sweeps: ClassVar[int] = 40
+    most_sweeps: ClassVar[int] = 200
+    """Between which the number of ratings decides, if ``n_sweeps`` is not given."""
+
     n_factors: int = Field(default=16, ge=1, le=128, description="Factors of each user and movie.")
     n_sweeps: int | None = Field(
         default=None,
@@ -51,7 +63,12 @@ class BayesConfig(AlgorithmConfig):
     burn_in: int | None = Field(
         default=None, ge=1, le=10_000, description="Sweeps before the first kept sample; by default a third."
     )
-    n_samples: int = Field(default=12, ge=1, le=256, description="Samples of the movie side that are kept.")
+    n_samples: int = Field(
+        default=12,
+        ge=1,
+        le=256,
+        description="Samples of the movie side that are kept, at most one a sweep after burn-in.",
+    )
     noise_shape: float = Field(
         default=15.0, gt=0, le=1000, description="Shape of the gamma prior of users' noise precisions."
     )
@@ -82,11 +99,37 @@ class BayesConfig(AlgorithmConfig):
     max_seconds: float | None = Field(
         default=None,
         gt=0,
+        le=_LONGEST_SECONDS,
         description="Plan as many sweeps as fit in this time; the result then depends on it.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="Threads of the sampler; the result is the same for any number."
+        default=None,
+        ge=1,
+        le=256,
+        description="Threads of the sampler; the result is the same for any number.",
     )
+
+    @model_validator(mode="after")
+    def _sweeps_are_enough(self) -> Self:
+        """Refuse a burn-in that leaves nothing to keep, and more samples than there are sweeps to take."""
+        if self.n_sweeps is None:
+            if self.burn_in is not None and self.burn_in >= self.most_sweeps:
+                raise ValueError(
+                    f"burn_in={self.burn_in} leaves no sweep to keep: there are {self.most_sweeps} at most "
+                    "unless n_sweeps says more"
+                )
+            return self
+        burn_in = self.n_sweeps // 3 if self.burn_in is None else self.burn_in
+        kept = self.n_sweeps - burn_in
+        if kept < 1:
+            raise ValueError(f"burn_in={burn_in} leaves no sweep to keep of n_sweeps={self.n_sweeps}")
+        # The default means as many as there are: who only wants a short training need not know of it.
+        if self.n_samples > kept and self.n_samples != type(self).model_fields["n_samples"].default:
+            raise ValueError(
+                f"n_samples={self.n_samples} are more than the {kept} sweeps that n_sweeps={self.n_sweeps} "
+                f"and burn_in={burn_in} leave"
+            )
+        return self
 
 
 CONFIGS: dict[str, type[AlgorithmConfig]] = {config.algorithm: config for config in (BayesConfig, SvdConfig)}
@@ -105,7 +148,8 @@ def config_class(algorithm: str) -> type[AlgorithmConfig]:
         return CONFIGS[algorithm]
     except KeyError:
         raise ConfigurationError(
-            f"There is no algorithm {algorithm!r}; choose one of: {', '.join(sorted(CONFIGS))}."
+            f"There is no algorithm {algorithm[:_SHOWN_CHARACTERS]!r}; "
+            f"choose one of: {', '.join(sorted(CONFIGS))}."
         ) from None
 
 
@@ -148,8 +192,13 @@ def parse_config(algorithm: str, parameters: Mapping[str, Any], *, strict: bool 
     try:
         return config_class(algorithm).model_validate(given, strict=strict)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item['input']!r})"
-            for item in error.errors()
-        ]
-        raise ConfigurationError(f"{algorithm} cannot be trained like that: {'; '.join(problems)}.") from None
+        problems = "; ".join(_describe(item["loc"], item["msg"], item["input"]) for item in error.errors())
+        raise ConfigurationError(f"{algorithm} cannot be trained like that: {problems}.") from None
+
+
+def _describe(place: tuple[int | str, ...], message: str, value: object) -> str:
+    """Return what is wrong with a parameter, or with several of them together, which have no place."""
+    if not place:
+        return message.removeprefix("Value error, ")
+    name = ".".join(map(str, place))[:_SHOWN_CHARACTERS]
+    return f"{name}: {message} (given: {_SHORT.repr(value)})"

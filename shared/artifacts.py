@@ -14,7 +14,6 @@ complete version. What is read is checked against the SHA-256 sums of the manife
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -25,11 +24,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.errors import ArtifactError
+from shared.contract import MODEL_VERSION
+from shared.errors import ArtifactError, UnreadableArtifactError
 
 MANIFEST = "manifest.json"
 _DRAFT_LIFETIME = timedelta(days=1)
-_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]+-[0-9a-f]{6}")
+_LONGEST_POINTER = 1000
+"""Characters of ``current`` that are read; the name of a version is shorter."""
 
 
 class DataSummary(BaseModel):
@@ -46,6 +47,8 @@ class DataSummary(BaseModel):
     n_users, n_movies, n_ratings : int
         Sizes.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     name: str
     revision: int
@@ -78,7 +81,7 @@ class Manifest(BaseModel):
         SHA-256 of each file.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     version: str
     algorithm: str
@@ -112,27 +115,32 @@ class ArtifactStore:
         Raises
         ------
         ArtifactError
-            If the pointer holds something that is no version's name.
+            If the pointer holds something that is no version's name, or cannot be read.
         """
+        path = self.directory / "current"
         try:
-            text = (self.directory / "current").read_text(encoding="ascii", errors="replace").strip()
+            with path.open(encoding="ascii", errors="replace") as file:
+                text = file.read(_LONGEST_POINTER).strip()
         except FileNotFoundError:
             return None
-        if not _VERSION.fullmatch(text):
-            raise ArtifactError(
-                f"{self.directory / 'current'} holds {text[:60]!r}, which is no model version."
-            )
+        except OSError as error:
+            raise UnreadableArtifactError(f"{path} cannot be read: {error.strerror}.") from error
+        if not MODEL_VERSION.fullmatch(text):
+            raise ArtifactError(f"{path} holds {text[:60]!r}, which is no model version.")
         return text
 
     def versions(self) -> list[Manifest]:
         """Return all readable versions, newest first."""
+        try:
+            names = [path.name for path in self.directory.iterdir()]
+        except OSError:
+            return []
         found = []
-        for path in self.directory.glob(f"*/{MANIFEST}"):
-            if _VERSION.fullmatch(path.parent.name):
-                try:
-                    found.append(self.manifest(path.parent.name))
-                except ArtifactError:
-                    continue
+        for name in filter(MODEL_VERSION.fullmatch, names):
+            try:
+                found.append(self.manifest(name))
+            except ArtifactError:
+                continue
         return sorted(found, key=lambda manifest: (manifest.created_at, manifest.version), reverse=True)
 
     def manifest(self, version: str) -> Manifest:
@@ -141,15 +149,21 @@ class ArtifactStore:
         Raises
         ------
         ArtifactError
-            If there is no such version or its manifest cannot be read.
+            If there is no such version or its manifest makes no sense.
+        UnreadableArtifactError
+            If the manifest cannot be read.
         """
-        if not _VERSION.fullmatch(version):
+        if not MODEL_VERSION.fullmatch(version):
             raise ArtifactError(f"{version[:60]!r} is no model version.")
         try:
             manifest = Manifest.model_validate_json((self.path(version) / MANIFEST).read_bytes())
         except FileNotFoundError as error:
             raise ArtifactError(f"There is no model version {version} in {self.directory}.") from error
-        except (OSError, ValidationError) as error:
+        except OSError as error:
+            raise UnreadableArtifactError(
+                f"The manifest of model version {version} cannot be read: {error.strerror}."
+            ) from error
+        except ValidationError as error:
             raise ArtifactError(f"The manifest of model version {version} cannot be read: {error}") from error
         if manifest.version != version:
             raise ArtifactError(f"The manifest of model version {version} names {manifest.version!r}.")
@@ -166,20 +180,27 @@ class ArtifactStore:
         ------
         ArtifactError
             If a file is missing, changed or not listed.
+        UnreadableArtifactError
+            If one cannot be read.
         """
         manifest = self.manifest(version)
         directory = self.path(version)
-        present = {path.name for path in directory.iterdir()} - {MANIFEST}
-        if present != set(manifest.files):
-            difference = ", ".join(sorted(present ^ set(manifest.files)))
-            raise ArtifactError(f"Model version {version} and its manifest differ in: {difference}.")
-        for name, expected in manifest.files.items():
-            with (directory / name).open("rb") as file:
-                actual = hashlib.file_digest(file, "sha256").hexdigest()
-            if actual != expected:
-                raise ArtifactError(
-                    f"Model version {version} is corrupt: {name} does not match its checksum."
-                )
+        try:
+            present = {path.name for path in directory.iterdir()} - {MANIFEST}
+            if present != set(manifest.files):
+                difference = ", ".join(sorted(present ^ set(manifest.files)))
+                raise ArtifactError(f"Model version {version} and its manifest differ in: {difference}.")
+            for name, expected in manifest.files.items():
+                with (directory / name).open("rb") as file:
+                    actual = hashlib.file_digest(file, "sha256").hexdigest()
+                if actual != expected:
+                    raise ArtifactError(
+                        f"Model version {version} is corrupt: {name} does not match its checksum."
+                    )
+        except OSError as error:
+            raise UnreadableArtifactError(
+                f"Model version {version} cannot be read: {error.strerror}: {error.filename}."
+            ) from error
         return manifest
 
     def publish(

@@ -1,12 +1,13 @@
 """The queue: connections, the only jobs that it accepts, and the heartbeats of its workers."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import hiredis
 import redis
 import redis.asyncio
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio.retry import Retry as AsyncConnectionRetry
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
@@ -15,11 +16,21 @@ from rq import Queue, Retry
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.utils import as_text
 
 from shared import keys
-from shared.contract import ALLOWED_JOBS, TRAIN_JOB, Kind, News, QueueName, RankingEvent
+from shared.contract import (
+    ALLOWED_JOBS,
+    MODEL_VERSION,
+    NEWS_LIMIT,
+    TRAIN_JOB,
+    Kind,
+    News,
+    QueueName,
+    RankingEvent,
+)
 from shared.errors import ConfigurationError, MovierecError
+from shared.job_arguments import complaint
+from shared.redis_state import is_damage
 
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
 """How long a failed job can be looked at."""
@@ -29,25 +40,39 @@ SERVE_RESULT_TTL_SECONDS = 60
 
 TRAIN_RESULT_TTL_SECONDS = 7 * 24 * 3600
 
+TRAIN_RETRIES = 2
+"""How often a training is run again whose worker died."""
+
 SERVE_TIMEOUT_SECONDS = 10
 """Of a serving job; it takes milliseconds, so this only ends one that hangs."""
 
 
+_Seconds = TypeVar("_Seconds", int | None, float | None)
+
+_LONGEST_JOB_SECONDS = 7 * 24 * 3600.0
+
+
 class ForbiddenJobError(MovierecError):
-    """A job that was not made by us: it names another function, or wants callbacks."""
+    """A job that was not made by us: it names another function or other arguments, or wants callbacks."""
 
 
 class MovierecJob(Job):
     """An RQ job that runs registered functions and nothing else.
 
     RQ imports whatever dotted name it finds in Redis, callbacks included, so anyone who can write there
-    could run anything. Here the name must be in :data:`shared.contract.ALLOWED_JOBS`, and a job with
-    callbacks, webhooks or repeats fails without running.
+    could run anything. Here the name must be in :data:`shared.contract.ALLOWED_JOBS`, the arguments such as
+    we send (:mod:`shared.job_arguments`), and a job with callbacks, webhooks or repeats fails without
+    running.
     """
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         """Read the job from Redis, without whatever it wants to be called besides its function."""
         super().restore(raw_data)
+        # Times that no job of ours has would keep it, or its lease, for ever, or overflow.
+        self.timeout = _within(self.timeout)
+        self.result_ttl = _within(self.result_ttl)
+        if self.retries_left:
+            self.retries_left = min(self.retries_left, TRAIN_RETRIES)
         extras = {
             "callbacks": self._success_callback_name
             or self._failure_callback_name
@@ -75,6 +100,18 @@ class MovierecJob(Job):
         if refused:
             raise ForbiddenJobError(f"Job {self.id} wants {', '.join(refused)}, which no job of ours has.")
         return super().func
+
+    def _execute(self) -> Any:
+        """Run the function, if its arguments are such as we send."""
+        name = self.func_name
+        if self.func is None or name is None or (wrong := complaint(name, self.args, self.kwargs)):
+            raise ForbiddenJobError(f"Job {self.id} has arguments that no job of ours has: {wrong}.")
+        return super()._execute()
+
+
+def _within(seconds: _Seconds) -> _Seconds:
+    """Return a time to live of a job, the longest of ours for one that is out of range."""
+    return seconds if seconds is None or 0 <= seconds <= FAILURE_TTL_SECONDS else FAILURE_TTL_SECONDS
 
 
 _CONNECTION_OPTIONS: dict[str, Any] = {
@@ -145,10 +182,16 @@ def open_queue(name: QueueName, connection: redis.Redis) -> Queue:
 
 
 def fetch_job(job_id: str, connection: redis.Redis) -> MovierecJob | None:
-    """Return a job, None if there is none or it is no longer kept."""
+    """Return a job, None if there is none that can be read, or it is no longer kept."""
     try:
         job = MovierecJob.fetch(job_id, connection=connection, serializer=JSONSerializer)
     except NoSuchJobError:
+        return None
+    except redis.RedisError as error:
+        if is_damage(error):
+            return None
+        raise
+    except Exception:  # fields that RQ cannot read, in as many ways as there are fields
         return None
     return job if isinstance(job, MovierecJob) else None
 
@@ -241,9 +284,22 @@ def enqueue_training(
         job_timeout=int(timeout),
         result_ttl=TRAIN_RESULT_TTL_SECONDS,
         failure_ttl=FAILURE_TTL_SECONDS,
-        retry=Retry(max=2),
+        retry=Retry(max=TRAIN_RETRIES),
         pipeline=pipeline,
     )
+
+
+_COUNT_CHANGE = """
+for i, key in ipairs(KEYS) do
+  local outcome = redis.pcall('HINCRBY', key, ARGV[1], 1)
+  if type(outcome) == 'table' and outcome.err then
+    redis.call('DEL', key)
+    redis.call('HINCRBY', key, ARGV[1], 1)
+  end
+  redis.call('EXPIRE', key, ARGV[2])
+end
+"""
+"""Where nothing can be counted there is no ranking either that somebody could take for fresh."""
 
 
 def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[int]) -> None:
@@ -259,13 +315,13 @@ def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[
     user_ids : sequence of int
         Whose ratings.
     """
-    with cache.pipeline(transaction=False) as pipeline:
-        for user_id in user_ids:
-            key, _ = keys.ranking(Kind.SUGGESTED, user_id)
-            pipeline.hincrby(key, keys.CHANGES_FIELD, 1)
-            pipeline.expire(key, keys.ANSWER_TTL)
-        pipeline.execute()
-    queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, Kind.SUGGESTED, list(user_ids)).to_text())
+    count_change = cache.register_script(_COUNT_CHANGE)
+    lifetime = int(keys.ANSWER_TTL.total_seconds())
+    for start in range(0, len(user_ids), NEWS_LIMIT):
+        ids = list(user_ids[start : start + NEWS_LIMIT])
+        owners = [keys.ranking(Kind.SUGGESTED, user_id)[0] for user_id in ids]
+        count_change(owners, [keys.CHANGES_FIELD, lifetime])
+        queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, Kind.SUGGESTED, ids).to_text())
 
 
 class Heartbeat(BaseModel):
@@ -285,14 +341,21 @@ class Heartbeat(BaseModel):
         Model that it holds; None for a worker that holds none.
     job_seconds : float
         Time that a job takes it, averaged over the latest; 0 before the first.
+
+    Raises
+    ------
+    ValidationError
+        If it is none of ours: what is in Redis may be anybody's.
     """
 
-    worker_id: str
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    worker_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     queue: QueueName
-    host: str
-    pid: int
-    model_version: str | None = None
-    job_seconds: float = 0.0
+    host: str = Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")
+    pid: int = Field(ge=1, lt=2**31)
+    model_version: str | None = Field(default=None, pattern=rf"^{MODEL_VERSION.pattern}$")
+    job_seconds: float = Field(default=0.0, ge=0, le=_LONGEST_JOB_SECONDS)
 
     def send(self, connection: redis.Redis, *, announce: bool = False) -> tuple[int, int]:
         """Tell Redis, in one round trip.
@@ -327,20 +390,38 @@ class Heartbeat(BaseModel):
             pipeline.execute()
 
 
-async def read_heartbeats(connection: redis.asyncio.Redis, queue: QueueName) -> list[Heartbeat]:
-    """Return the workers of a queue that are alive, and sweep out the ids of the dead."""
-    ids = sorted(as_text(worker_id) for worker_id in await connection.smembers(keys.workers(queue)))
-    if not ids:
-        return []
-    values = await connection.mget([keys.worker(worker_id) for worker_id in ids])
-    dead = [worker_id for worker_id, value in zip(ids, values, strict=True) if value is None]
-    if dead:
-        await connection.srem(keys.workers(queue), *dead)
-    return [heartbeat for value in values if value is not None and (heartbeat := _parse(value))]
+async def read_heartbeats(
+    connection: redis.asyncio.Redis, members: Mapping[QueueName, Iterable[bytes]]
+) -> dict[QueueName, list[Heartbeat]]:
+    """Return the workers that are alive, and sweep out the ids of the dead and what is no id.
+
+    Parameters
+    ----------
+    connection : redis.asyncio.Redis
+        Of the queue.
+    members : mapping of QueueName to iterable of bytes
+        What the sets of the queues' workers hold, see :func:`shared.keys.workers`.
+    """
+    listed = [(queue, member) for queue, found in members.items() for member in sorted(found)]
+    alive: dict[QueueName, list[Heartbeat]] = {queue: [] for queue in members}
+    if not listed:
+        return alive
+    values = await connection.mget([keys.worker(member.decode(errors="replace")) for _, member in listed])
+    dead: dict[QueueName, list[bytes]] = {}
+    for (queue, member), value in zip(listed, values, strict=True):
+        heartbeat = _parse(value)
+        if heartbeat is not None and (heartbeat.queue, heartbeat.worker_id.encode()) == (queue, member):
+            alive[queue].append(heartbeat)
+        else:
+            dead.setdefault(queue, []).append(member)
+    with contextlib.suppress(redis.ResponseError):  # of a Redis that refuses writes
+        for queue, found in dead.items():
+            await connection.srem(keys.workers(queue), *found)
+    return alive
 
 
-def _parse(value: bytes | str) -> Heartbeat | None:
+def _parse(value: bytes | str | None) -> Heartbeat | None:
     try:
-        return Heartbeat.model_validate_json(value)
+        return None if value is None else Heartbeat.model_validate_json(value)
     except ValidationError:
         return None

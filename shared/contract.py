@@ -5,11 +5,18 @@ A worker promises: for each id of a job it writes a :class:`~shared.ranking.Rank
 run more than once; the result is the same.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 MIN_ID, MAX_ID = 1, 2**31 - 1
 """Range of user and movie ids: what fits a PostgreSQL INTEGER and an ``int32`` array."""
+
+MAX_CHANGES = 10**9
+"""Above any count of changes of a user's ratings: what is written beside a ranking in four bytes."""
+
+MODEL_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]{1,40}-[0-9a-f]{6}")
+"""What the whole name of a model version looks like, e.g. ``20261122T201530Z-svd-1f3c9a``."""
 
 
 class QueueName(StrEnum):
@@ -43,16 +50,19 @@ class RankingRule:
         Most movies in it.
     decimals : int
         Digits after the point of its scores.
+    highest : int
+        No score is above it, or below 0.
     """
 
     job: str
     limit: int
     decimals: int
+    highest: int
 
 
 RULES = {
-    Kind.SUGGESTED: RankingRule(job="worker.jobs.suggest", limit=150, decimals=3),
-    Kind.SIMILAR: RankingRule(job="worker.jobs.find_similar", limit=100, decimals=2),
+    Kind.SUGGESTED: RankingRule(job="worker.jobs.suggest", limit=150, decimals=3, highest=5),
+    Kind.SIMILAR: RankingRule(job="worker.jobs.find_similar", limit=100, decimals=2, highest=1),
 }
 
 
@@ -70,6 +80,12 @@ class RankingEvent(StrEnum):
 
     CHANGED = "changed"
     """What they were computed from has changed: nobody may show them any more."""
+
+
+NEWS_LIMIT = 1000
+"""Most ids in one message."""
+
+_LONGEST_NEWS = 100 + NEWS_LIMIT * len(f" {MAX_ID}")
 
 
 @dataclass(frozen=True)
@@ -96,13 +112,16 @@ class News:
 
     @classmethod
     def from_text(cls, text: str) -> "News | None":
-        """Read a message; None for what is none of ours."""
+        """Read a message; None for what is none of ours, or has more in it than any of ours."""
+        if len(text) > _LONGEST_NEWS or not text.isascii():
+            return None
         event, _, rest = text.partition(" ")
         kind, _, ids = rest.partition(" ")
         try:
-            return cls(RankingEvent(event), Kind(kind), [int(part) for part in ids.split()])
+            news = cls(RankingEvent(event), Kind(kind), [int(part) for part in ids.split()])
         except ValueError:
             return None
+        return news if all(MIN_ID <= entity_id <= MAX_ID for entity_id in news.ids) else None
 
 
 TRAIN_JOB = "worker.jobs.train"

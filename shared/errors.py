@@ -9,6 +9,7 @@
     ├── DownloadError         a data set could not be fetched or is damaged
     │   └── NoNetworkError    the server cannot be reached
     ├── ArtifactError         a stored model is missing, half-written or corrupt
+    │   └── UnreadableArtifactError   it could not be read this time
     └── ServiceError          something beside us failed: Redis, a port, a child process
         └── BusyError         another process does what only one may do at a time
 
@@ -84,6 +85,10 @@ class NoNetworkError(DownloadError):
 
 class ArtifactError(MovierecError):
     """A stored model is missing, half-written or corrupt."""
+
+
+class UnreadableArtifactError(ArtifactError):
+    """A stored model could not be read this time; what keeps it from us may pass."""
 
 
 class ServiceError(MovierecError):

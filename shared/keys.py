@@ -3,7 +3,7 @@
 from datetime import timedelta
 from enum import StrEnum
 
-from shared.contract import Kind
+from shared.contract import MAX_ID, MIN_ID, Kind
 
 
 class Counter(StrEnum):
@@ -22,7 +22,7 @@ class Counter(StrEnum):
     """Questions of the warm queue that were dropped, since there was more urgent work."""
 
     REFUSED = "refused"
-    """Jobs that were not ours: they named another function, or wanted callbacks."""
+    """Jobs that were not ours: they named another function, other arguments, or wanted callbacks."""
 
 
 ANSWER_TTL = timedelta(days=1)
@@ -49,6 +49,11 @@ ASKED_TTL = timedelta(days=7)
 
 WARMING_TTL = timedelta(minutes=10)
 """Of the note that one gateway has asked for the warming of a version."""
+
+CHECK = "movierec:check"
+"""Written by each gateway twice a second, to see whether Redis stores anything."""
+
+CHECK_TTL = timedelta(seconds=10)
 
 ANSWERS_CHANNEL = "movierec:answers"
 """Channel of :class:`shared.contract.News`."""
@@ -87,6 +92,14 @@ def claim(kind: Kind, entity_id: int) -> str:
 def asked(kind: Kind, entity_id: int) -> str:
     """Return a member of :data:`ASKED`."""
     return f"{kind.value}:{entity_id}"
+
+
+def parse_asked(member: bytes) -> tuple[Kind, int] | None:
+    """Return what a member of :data:`ASKED` stands for, None for anything else."""
+    kind, _, digits = member.decode(errors="replace").partition(":")
+    if kind not in {*Kind} or not (digits.isascii() and digits.isdigit() and len(digits) <= len(f"{MAX_ID}")):
+        return None
+    return (Kind(kind), int(digits)) if MIN_ID <= int(digits) <= MAX_ID else None
 
 
 def warming(version: str, fingerprint: str) -> str:

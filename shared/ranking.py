@@ -10,6 +10,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from shared.contract import MAX_ID, MIN_ID, MODEL_VERSION, RULES, Kind
+
 FORMAT = 3
 _HEADER = struct.Struct("<BB?HIBB")
 
@@ -42,6 +44,24 @@ class Ranking(NamedTuple):
     scores: Sequence[int]
     changes: int = 0
     outdated: bool = False
+
+    def answers(self, kind: Kind) -> bool:
+        """Tell whether this can be what a worker answered: anybody may have written it."""
+        rule, ids, scores = RULES[kind], self.movie_ids, self.scores
+        if (
+            self.decimals != rule.decimals
+            or len(ids) > rule.limit
+            or MODEL_VERSION.fullmatch(self.version) is None
+        ):
+            return False
+        return not ids or (
+            min(ids) >= MIN_ID
+            and max(ids) <= MAX_ID
+            and len(set(ids)) == len(ids)
+            and scores[0] <= rule.highest * 10**rule.decimals
+            and scores[-1] >= 0
+            and list(scores) == sorted(scores, reverse=True)
+        )
 
     def to_bytes(self) -> bytes:
         """Pack."""

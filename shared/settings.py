@@ -215,10 +215,8 @@ class GatewaySettings(Settings):
     max_header_kb: int = Field(default=32, ge=1, le=1024)
     """Kilobytes of a request's line and headers."""
 
-    train_timeout: Duration = Field(
-        default=timedelta(hours=6), ge=timedelta(minutes=1), le=timedelta(days=365)
-    )
-    """Longest that a training job may take."""
+    train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1), le=timedelta(days=7))
+    """Longest that a training job may take; a week at most."""
 
     @field_validator("root_path")
     @classmethod

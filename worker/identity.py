@@ -7,8 +7,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from shared.errors import ArtifactError
-from worker.arrays import map_array, save_array
+from worker.arrays import Layout, artifact_errors, map_array, require_layouts, save_array
 
 _FILE = "movies.identity.npy"
 
@@ -40,20 +39,23 @@ def save_identities(directory: Path, numbers: NDArray[np.uint64]) -> None:
     save_array(directory / _FILE, numbers)
 
 
-def load_identities(directory: Path) -> NDArray[np.uint64] | None:
+def load_identities(directory: Path, n_movies: int) -> NDArray[np.uint64] | None:
     """Return what was saved; None for a version of a release that saved none.
 
     Raises
     ------
     ArtifactError
-        If the file is not an array of numbers.
+        If the file is not an array of a number for each movie.
+    UnreadableArtifactError
+        If it cannot be read.
     """
-    try:
-        return map_array(directory / _FILE)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{directory / _FILE} cannot be used: {error}") from error
+    path = directory / _FILE
+    with artifact_errors(f"{path} cannot be used"):
+        if not path.exists():
+            return None
+        numbers = map_array(path)
+        require_layouts({"identities": numbers}, {"identities": Layout((n_movies,), ("uint64",))})
+        return numbers
 
 
 def other_movies(

@@ -26,26 +26,28 @@ from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
 from shared.ranking import Ranking
+from shared.ranking_reads import READ_RANKINGS, read_arguments
+from shared.redis_state import count, execute_tolerantly
 from shared.settings import WorkerSettings, load
 from worker.serving import Serving
 
 log = structlog.get_logger(__name__)
 
 # One command for a batch: for a pipeline of hundreds redis-py alone takes milliseconds.
-_READ_CHANGES = """
-local counts = {}
-for i, key in ipairs(KEYS) do
-  counts[i] = redis.call('HGET', key, ARGV[1])
-end
-return counts
-"""
-
 _WRITE = """
 for i, key in ipairs(KEYS) do
-  redis.call('HSET', key, ARGV[2 * i], ARGV[2 * i + 1])
+  local outcome = redis.pcall('HSET', key, ARGV[2 * i], ARGV[2 * i + 1])
+  if type(outcome) == 'table' and outcome.err then
+    if not string.find(outcome.err, 'WRONGTYPE') then
+      return outcome
+    end
+    redis.call('DEL', key)
+    redis.call('HSET', key, ARGV[2 * i], ARGV[2 * i + 1])
+  end
   redis.call('EXPIRE', key, ARGV[1])
 end
 """
+"""What is no hash where a ranking belongs makes room for it."""
 
 _SETTLE = """
 for _, claim in ipairs(KEYS) do
@@ -138,7 +140,7 @@ def _answer(
         with context.queue.pipeline(transaction=False) as pipeline:
             pipeline.delete(*claims)
             pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
-            pipeline.execute()
+            execute_tolerantly(pipeline, context.queue)
         return {"computed": 0, "expired": len(ids)}
     done, unknown = Ranked([], []), list[int]()
     event, counter = RankingEvent.FAILED, keys.Counter.FAILED
@@ -165,7 +167,7 @@ def _answer(
             free = [keys.claim(kind, entity_id) for entity_id in ids if entity_id not in set(done.ids)]
             if free:
                 pipeline.delete(*free)
-            pipeline.execute()
+            execute_tolerantly(pipeline, context.queue)
     return {"computed": len(done.ids), "expired": 0}
 
 
@@ -181,12 +183,12 @@ def _rank(
 ) -> tuple[Ranked, list[int]]:
     """Return the rankings of those who exist, each with its count of changes, and who does not exist."""
     done, unknown = Ranked([], []), []
-    for entity_id, ranking, count in zip(ids, serving.rank(kind, ids), changes, strict=True):
+    for entity_id, ranking, own_changes in zip(ids, serving.rank(kind, ids), changes, strict=True):
         if ranking is None:
             unknown.append(entity_id)
         else:
             done.ids.append(entity_id)
-            done.rankings.append(ranking._replace(changes=count))
+            done.rankings.append(ranking._replace(changes=own_changes))
     return done, unknown
 
 
@@ -206,18 +208,18 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
     outcome = {"computed": 0, "expired": 0, "shed": 0}
     if context.clock.now() > deadline:
         outcome["expired"] = len(ids)
-        context.queue.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
+        count(context.queue, keys.Counter.EXPIRED, len(ids))
         return outcome
     if _users_wait(context.queue):
         outcome["shed"] = len(ids)
-        context.queue.hincrby(keys.COUNTERS, keys.Counter.SHED, len(ids))
+        count(context.queue, keys.Counter.SHED, len(ids))
         return outcome
     try:
         context.serving.refresh()  # a job of a gateway that heard of a new model may be ahead of our pulse
         wanted = stale(context.serving, context.cache, kind, ids)
         done = compute_rankings(context.serving, context.cache, kind, wanted)
     except Exception:
-        context.queue.hincrby(keys.COUNTERS, keys.Counter.FAILED, len(ids))
+        count(context.queue, keys.Counter.FAILED, len(ids))
         raise
     unknown = set(wanted).difference(done)
     with context.queue.pipeline(transaction=False) as pipeline:
@@ -227,7 +229,7 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
             pipeline.hincrby(keys.COUNTERS, keys.Counter.COMPUTED, len(done))
         if unknown:  # of data that were imported before
             pipeline.zrem(keys.ASKED, *(keys.asked(kind, entity_id) for entity_id in unknown))
-        pipeline.execute()
+        execute_tolerantly(pipeline, context.queue)
     outcome["computed"] = len(done)
     return outcome
 
@@ -262,10 +264,10 @@ def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequ
     """
     if not ids:
         return []
-    owners = [keys.ranking(kind, entity_id)[0] for entity_id in ids]
+    owners, _ = read_arguments([(kind, entity_id) for entity_id in ids])
     # Before the ratings are read, so that a change meanwhile shows.
-    counts = cache.register_script(_READ_CHANGES)(owners, [keys.CHANGES_FIELD])
-    done, _ = _rank(serving, kind, ids, [int(count or 0) for count in counts])
+    counts = cache.register_script(READ_RANKINGS)(owners, [keys.CHANGES_FIELD] * (len(ids) + 1))[::2]
+    done, _ = _rank(serving, kind, ids, [int(changes or 0) for changes in counts])
     write_rankings(cache, kind, *done)
     return done.ids
 

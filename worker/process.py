@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from shared.broker import Heartbeat, MovierecJob, connect, open_queue
 from shared.clock import RedisClock
 from shared.contract import QueueName
 from shared.database.engine import open_database
+from shared.redis_state import is_damage, mend_keys, refusal
 from shared.settings import WorkerSettings
 from worker import jobs
 from worker.memory import keep_freed_memory
@@ -28,6 +30,8 @@ from worker.serving import Serving
 log = structlog.get_logger(__name__)
 
 _RESTART_DELAY_SECONDS = 1.0
+_STEADY_SECONDS = 10.0
+"""After which a worker that fails again fails anew."""
 _NO_MODEL_REMINDER_SECONDS = 30.0
 _WORKER_TTL_SECONDS = 30
 _MAINTENANCE_SECONDS = 5
@@ -75,8 +79,9 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
     try:
         _wait_for_model(serving, stop)
         log.info("worker started", queue=queue.value, pid=os.getpid())
+        said = None
         while not stop.requested:
-            _work(queue, settings, stop, pace)
+            said = _work(queue, settings, stop, pace, said)
     finally:
         pulse.end()
         engine.dispose()
@@ -84,16 +89,34 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
         stop.ignore()
 
 
-def _work(queue: QueueName, settings: WorkerSettings, stop: Stop, pace: Pace) -> None:
-    """Run one RQ worker until it ends: on request, or because Redis failed it in the middle of a job."""
+def _work(queue: QueueName, settings: WorkerSettings, stop: Stop, pace: Pace, said: str | None) -> str | None:
+    """Run one RQ worker until it ends: on request, or because Redis failed it in the middle of a job.
+
+    Parameters
+    ----------
+    said : str or None
+        What the log has already of Redis.
+    queue, settings, stop, pace
+        As of :func:`run_worker`.
+
+    Returns
+    -------
+    str or None
+        What it has now: a Redis that is full, and stays so, is worth one line.
+    """
     # RQ raises the time-outs of the client that it is given, so it gets one of its own.
     connection = connect(settings.queue)
+    problem, began = None, time.monotonic()
     try:
+        mend_keys(connection)
         worker = _rq_worker(queue, connection, stop, pace)
         worker.work(logging_level="WARNING")
     except redis.RedisError as error:
-        log.warning("the queue does not answer", reason=str(error))
+        problem = refusal(error) or str(error)
+        if problem != said or time.monotonic() - began > _STEADY_SECONDS:
+            log.warning("the queue cannot be used", reason=problem)
     stop.wait(_RESTART_DELAY_SECONDS)
+    return problem
 
 
 def _rq_worker(queue: QueueName, connection: redis.Redis, stop: Stop, pace: Pace) -> BaseWorker:
@@ -183,8 +206,11 @@ class _Pulse(threading.Thread):
             action()
         except Exception as error:
             if what not in self._failing:
-                log.warning(f"{what} failed", reason=str(error))
+                log.warning(f"{what} failed", reason=refusal(error) or str(error))
             self._failing.add(what)
+            if is_damage(error):
+                with contextlib.suppress(redis.RedisError):
+                    mend_keys(self._connection)
         else:
             if what in self._failing:
                 log.info(f"{what} works again")

@@ -27,6 +27,7 @@ from rq.worker import BaseWorker, WorkerStatus
 from shared import keys
 from shared.broker import FAILURE_TTL_SECONDS, SERVE_TIMEOUT_SECONDS, ForbiddenJobError
 from shared.parent import die_with_parent
+from shared.redis_state import count, is_damage, mend_keys
 
 log = structlog.get_logger(__name__)
 
@@ -182,8 +183,10 @@ class _QuietWorker(BaseWorker):
                     log.warning("the queue does not answer", reason=str(error))
                 self.stop.wait(pause)
                 pause = min(2 * pause, longest_pause)
-            except redis.RedisError:
-                raise
+            except redis.RedisError as error:
+                if not is_damage(error) or getattr(error, "job_id", None) is None:
+                    raise
+                self._set_aside(error)  # its key is none of a job
             except Exception as error:
                 self._set_aside(error)
             else:
@@ -249,6 +252,7 @@ class _QuietWorker(BaseWorker):
     def run_maintenance_tasks(self) -> None:
         """Clean up after dead workers; one job that RQ cannot read must not end all workers in turn."""
         self._next_maintenance = time.monotonic() + self.maintenance_interval
+        mend_keys(self.connection)
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except redis.RedisError:
@@ -301,6 +305,9 @@ class _QuietWorker(BaseWorker):
         """Take a job out of the way whose fields RQ cannot read; RQ itself would end with it in its hands."""
         job_id, queue = getattr(error, "job_id", None), getattr(error, "queue", None)
         if job_id is None or queue is None:
+            if isinstance(error, UnicodeDecodeError):
+                self._drop_unreadable_ids()
+                return
             raise error
         with self.connection.pipeline() as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
@@ -308,8 +315,18 @@ class _QuietWorker(BaseWorker):
             pipeline.execute()
         self._refuse(job_id, f"unreadable: {error!r}")
 
+    def _drop_unreadable_ids(self) -> None:
+        """Take out of the way what stands where the id of a job that was taken should stand."""
+        for queue in self.queues:
+            ids: Any = self.connection.lrange(queue.intermediate_queue_key, 0, -1)
+            for job_id in ids:
+                text = job_id.decode(errors="replace")
+                if text.encode() != job_id:
+                    self.connection.lrem(queue.intermediate_queue_key, 0, job_id)
+                    self._refuse(text, "no id of a job")
+
     def _refuse(self, job_id: str, function: str) -> None:
-        self.connection.hincrby(keys.COUNTERS, keys.Counter.REFUSED, 1)
+        count(self.connection, keys.Counter.REFUSED, 1)
         log.warning("job refused", job=job_id[:_SHOWN_CHARACTERS], function=function[:_SHOWN_CHARACTERS])
 
 

@@ -1,10 +1,12 @@
 """The model in memory, and what it answers."""
 
+import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import structlog
@@ -15,7 +17,7 @@ from shared.artifacts import ArtifactStore, Manifest
 from shared.contract import RULES, Kind
 from shared.database import queries
 from shared.database.profiles import ratings_of
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, ConfigurationError, UnreadableArtifactError
 from shared.ranking import Ranking
 from worker.identity import identities, load_identities, other_movies
 from worker.models.base import Float, Model, ratings_batch
@@ -25,6 +27,17 @@ from worker.similarity import GenreSimilarity
 log = structlog.get_logger(__name__)
 
 _NOTHING: tuple[NDArray[np.intp], Float] = (np.empty(0, dtype=np.intp), np.empty(0))
+
+_POINTER = "current"
+_RETRY_SECONDS = 10.0
+"""After which a version that could not be read is tried again."""
+
+
+class _Refusal(NamedTuple):
+    """Why a version is not served, and the monotonic time from which on it is tried again."""
+
+    reason: str
+    until: float
 
 
 @dataclass(frozen=True)
@@ -43,16 +56,25 @@ class LoadedModel:
         Raises
         ------
         ArtifactError
-            If it is not complete and unchanged.
+            If it is not complete and unchanged, is of an algorithm that this release does not know, or has
+            something in it that movies cannot be ranked with.
+        UnreadableArtifactError
+            If it cannot be read.
         """
         manifest = store.verify(version)
         directory = store.path(version)
-        return cls(
-            manifest=manifest,
-            model=model_class(manifest.algorithm).load(directory),
-            similarity=GenreSimilarity.load(directory),
-            movies=load_identities(directory),
-        )
+        try:
+            algorithm = model_class(manifest.algorithm)
+        except ConfigurationError as error:
+            raise ArtifactError(f"Model version {version} is of another release: {error}") from None
+        model, similarity = algorithm.load(directory), GenreSimilarity.load(directory)
+        n_movies = len(model.movie_ids)
+        if len(similarity.combinations) != n_movies:
+            raise ArtifactError(
+                f"Model version {version} has {n_movies} movies, "
+                f"and genres of {len(similarity.combinations)}."
+            )
+        return cls(manifest, model, similarity, load_identities(directory, n_movies))
 
 
 class Serving:
@@ -70,7 +92,8 @@ class Serving:
         self._store = store
         self._engine = engine
         self._loaded: LoadedModel | None = None
-        self._refused: str | None = None
+        self._refused: dict[str, _Refusal] = {}
+        self._wanted: str | None = None
         self._refreshing = threading.Lock()
         self._others: tuple[tuple[str, str], NDArray[np.bool_]] | None = None
 
@@ -88,40 +111,53 @@ class Serving:
         """Take over the current version if it is another one than that in memory.
 
         The new one is loaded beside the old; who computes with the old one finishes with it. A version that
-        is damaged is refused once, with a log line, and the old one serves on; without an old one, the newest
-        sound version on disk is taken. Of several threads one loads, and the others wait for it.
+        cannot be served is refused with one log line, and the old one serves on; without an old one, the
+        newest sound version on disk is taken. What was refused is not looked at again, unless it only could
+        not be read, for a while, or becomes the current version anew. Of several threads one loads, and the
+        others wait for it.
         """
         with self._refreshing:
             self._refresh()
 
     def _refresh(self) -> None:
+        wanted = None
         try:
             wanted = self._store.current_version()
         except ArtifactError as error:
-            self._refuse("current", error)
-            wanted = None
-        if wanted is not None and wanted not in {self.version, self._refused}:
-            try:
-                self._take_over(wanted)
-            except ArtifactError as error:
-                self._refuse(wanted, error)
+            self._refuse(_POINTER, error)
+        else:
+            self._refused.pop(_POINTER, None)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            if wanted is not None:
+                self._refused.pop(wanted, None)
+        if wanted is not None and wanted != self.version and self._take_over(wanted):
+            return
         if self._loaded is None:
             for manifest in self._store.versions():
-                if manifest.version != self._refused:
-                    try:
-                        self._take_over(manifest.version)
-                        return
-                    except ArtifactError:
-                        continue
+                if self._take_over(manifest.version):
+                    return
 
-    def _take_over(self, version: str) -> None:
-        self._loaded = LoadedModel.load(self._store, version)
+    def _take_over(self, version: str) -> bool:
+        """Load a version; tell whether it serves now."""
+        refusal = self._refused.get(version)
+        if refusal is not None and time.monotonic() < refusal.until:
+            return False
+        try:
+            self._loaded = LoadedModel.load(self._store, version)
+        except ArtifactError as error:
+            self._refuse(version, error)
+            return False
+        self._refused.pop(version, None)
         log.info("model taken over", version=version)
+        return True
 
     def _refuse(self, version: str, error: ArtifactError) -> None:
-        if self._refused != version:
-            log.error("model refused", version=version, reason=str(error), serving=self.version)
-        self._refused = version
+        before, reason = self._refused.get(version), str(error)
+        if before is None or before.reason != reason:
+            log.error("model refused", version=version, reason=reason, serving=self.version)
+        passes = isinstance(error, UnreadableArtifactError)
+        self._refused[version] = _Refusal(reason, time.monotonic() + _RETRY_SECONDS if passes else math.inf)
 
     def rank(self, kind: Kind, ids: Sequence[int]) -> list[Ranking | None]:
         """Rank movies for each user or movie of a batch.

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract import RULES, Kind
-from shared.errors import ArtifactError
 from shared.genres import split_genres
-from worker.arrays import map_array, save_array
+from worker.arrays import Layout, artifact_errors, map_array, require_finite, require_layouts, save_array
 from worker.top_k import top_k
+
+_ROUNDING = 1e-6
 
 
 class GenreSimilarity:
@@ -93,12 +94,24 @@ class GenreSimilarity:
         Raises
         ------
         ArtifactError
-            If one is missing or is not an array of numbers.
+            If they are not those of genre vectors.
+        UnreadableArtifactError
+            If one cannot be read.
         """
-        try:
-            return cls(
-                map_array(directory / "similarity.vectors.npy"),
-                map_array(directory / "similarity.combinations.npy"),
+        with artifact_errors(f"{directory} does not hold usable genre vectors"):
+            vectors = map_array(directory / "similarity.vectors.npy")
+            combinations = map_array(directory / "similarity.combinations.npy")
+            require_layouts(
+                {"vectors": vectors, "combinations": combinations},
+                {
+                    "vectors": Layout((len(vectors), vectors.shape[1]), ("float64",)),
+                    "combinations": Layout((len(combinations),), ("int32",)),
+                },
             )
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{directory} does not hold usable genre vectors: {error}") from error
+            require_finite([("vectors", vectors)])
+            lengths = np.einsum("ij,ij->i", vectors, vectors)
+            if ((lengths > _ROUNDING) & (abs(lengths - 1) > _ROUNDING)).any():
+                raise ValueError("vectors are neither of unit length nor zero")
+            if np.min(combinations, initial=0) < 0 or np.max(combinations, initial=-1) >= len(vectors):
+                raise ValueError(f"combinations has rows that the {len(vectors)} vectors do not")
+            return cls(vectors, combinations)

@@ -121,7 +121,8 @@ def train(
     BusyError
         If another process trains.
     DataError
-        If the database is empty or its ratings make no sense.
+        If the database is empty, its ratings make no sense, or training ended with numbers that are not
+        finite.
     ArtifactError
         If the version cannot be stored.
     """
@@ -150,6 +151,13 @@ def _train(
     del by_id, dataset  # twenty million ratings are half a gigabyte
     read = time.perf_counter()
     model = model_class(config.algorithm).fit(data, config, progress)
+    try:
+        model.check()  # before it is stored: no worker would serve it
+    except ValueError as error:
+        raise DataError(
+            f"Training with {config.algorithm} ended with a model that nobody could use: {error}. "
+            "Check its parameters: a smaller learning rate or stronger penalties may help."
+        ) from None
     similarity = GenreSimilarity.fit(data.catalogue.genres)
     fitted = time.perf_counter()
 

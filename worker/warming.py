@@ -20,7 +20,7 @@ from shared.database import queries
 from shared.database.engine import open_database
 from shared.errors import ArtifactError, ServiceError
 from shared.progress import Progress, Step, silent
-from shared.ranking import Ranking
+from shared.ranking_reads import READ_RANKINGS, parse_replies, read_arguments
 from shared.settings import WorkerSettings
 from worker.jobs import compute_rankings
 from worker.serving import Serving
@@ -75,29 +75,21 @@ def stale(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) 
     ids : sequence of int
         Users or movies.
     """
-    with cache.pipeline(transaction=False) as pipeline:
-        for entity_id in ids:
-            key, field = keys.ranking(kind, entity_id)
-            pipeline.hmget(key, field, keys.CHANGES_FIELD)
-        replies = pipeline.execute()
+    questions = [(kind, entity_id) for entity_id in ids]
+    replies = cache.register_script(READ_RANKINGS)(*read_arguments(questions))
     current = serving.version, serving.data_fingerprint()
     found = []
-    for entity_id, (packed, changes) in zip(ids, replies, strict=True):
-        ranking = Ranking.from_bytes(packed) if packed else None
-        if ranking is None or (ranking.version, ranking.fingerprint, ranking.changes) != (
-            *current,
-            int(changes or 0),
-        ):
+    for entity_id, (ranking, changes) in zip(ids, parse_replies(questions, replies), strict=True):
+        if ranking is None or (ranking.version, ranking.fingerprint, ranking.changes) != (*current, changes):
             found.append(entity_id)
     return found
 
 
 def asked_for(queue: redis.Redis, kind: Kind) -> list[int]:
     """Return the users or movies that were asked for in the last weeks, the most popular first."""
-    prefix = keys.asked(kind, 0).removesuffix("0")
     members: list[bytes] = queue.zrevrange(keys.ASKED, 0, -1)  # type: ignore[assignment]  # no scores asked for
-    texts = [member.decode() for member in members]
-    return [int(text.removeprefix(prefix)) for text in texts if text.startswith(prefix)]
+    parsed = filter(None, map(keys.parse_asked, members))
+    return [entity_id for asked_kind, entity_id in parsed if asked_kind is kind]
 
 
 def everything(engine: Engine, kind: Kind) -> list[int]:

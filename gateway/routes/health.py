@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 
+from gateway.fleet import Fleet
 from gateway.state import State, state_of
 from gateway.tasks import Supervisor
 from shared.database.files import probe
@@ -70,21 +71,29 @@ def _look(state: State) -> dict[str, tuple[bool, str]]:
     fleet, movies = state.fleet, len(state.catalogue)
     able = sum(worker.model_version is not None for worker in fleet.serving)
     versions = ", ".join(sorted(fleet.versions)) or "none"
+    unusable = fleet.refusal or (None if fleet.reachable else "Redis does not answer")
+    if able:
+        workers = f"{able} serving, {fleet.waiting_jobs} jobs waiting, model: {versions}"
+    elif unusable:
+        workers = f"{len(fleet.serving)} heard of; Redis takes no heartbeats"
+    else:
+        workers = f"{len(fleet.serving)} running, none with a model; run: movierec worker, movierec train"
     return {
         "database": _database(state),
         "data": (not movies, f"{movies:,} movies" if movies else "empty; run: movierec data import DIR"),
-        "queue": (not fleet.reachable, "reachable" if fleet.reachable else "Redis does not answer"),
-        "workers": (
-            not able,
-            f"{able} serving, {fleet.waiting_jobs} jobs waiting, model: {versions}"
-            if able
-            else f"{len(fleet.serving)} running, none with a model; run: movierec worker, movierec train",
-        ),
+        "queue": (unusable is not None, unusable or "reachable"),
+        **({"cache": _cache(fleet)} if fleet.has_own_cache else {}),
+        "workers": (not able, workers),
         "warmer": (not fleet.warming, f"{len(fleet.warming)} running"),
         "trainer": (not fleet.training, f"{len(fleet.training)} running"),
         "model": _model(state),
         "background": _background(state.supervisor),
     }
+
+
+def _cache(fleet: Fleet) -> tuple[bool, str]:
+    """Tell whether workers can write what they computed, in a Redis of its own."""
+    return fleet.cache_refusal is not None, fleet.cache_refusal or "reachable"
 
 
 def _model(state: State) -> tuple[bool, str]:

@@ -6,13 +6,16 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.exceptions import RedisError
 from rq.job import JobStatus
+from rq.results import Result
 
 from gateway.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
 from gateway.responses import json_answer
 from gateway.state import State, state_of
 from shared.broker import MovierecJob, fetch_job
+from shared.redis_state import is_damage
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -29,6 +32,8 @@ _OUR_ERROR = re.compile(r"^shared\.errors\.\w+: ")
 
 class JobProgress(BaseModel):
     """How far a job is."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     phase: str
     done: int
@@ -79,10 +84,36 @@ def _describe(found: MovierecJob) -> dict[str, Any]:
         "enqueued_at": _iso(found.enqueued_at),
         "started_at": _iso(found.started_at),
         "ended_at": _iso(found.ended_at) if state in {"finished", "failed"} else None,
-        "progress": found.meta.get("progress"),
-        "result": found.return_value() if state == "finished" else None,
+        "progress": _progress(found.meta),
+        "result": _result(found) if state == "finished" else None,
         "error": _error(found) if state == "failed" else None,
     }
+
+
+def _progress(meta: object) -> dict[str, Any] | None:
+    """Return how far a job is, None if what stands there makes no sense."""
+    try:
+        return JobProgress.model_validate(meta["progress"]).model_dump() if isinstance(meta, dict) else None
+    except (KeyError, ValidationError):
+        return None
+
+
+def _result(found: MovierecJob) -> dict[str, Any] | None:
+    """Return what a job returned, None if it cannot be read or is nothing that a job of ours returns."""
+    last = _last_result(found)
+    value = last.return_value if last else None
+    return value if isinstance(value, dict) else None
+
+
+def _last_result(found: MovierecJob) -> Result | None:
+    try:
+        return found.latest_result()
+    except RedisError as error:
+        if is_damage(error):
+            return None
+        raise
+    except Exception:  # fields that RQ cannot read
+        return None
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -91,7 +122,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 def _error(found: MovierecJob) -> str:
     """Return what went wrong: our own errors in their words, all others without a trace of the inside."""
-    result = found.latest_result()
+    result = _last_result(found)
     text = (result.exc_string if result else None) or ""
     last_lines = text.strip().splitlines()
     for number, line in enumerate(last_lines):

@@ -21,20 +21,22 @@ from tests.processes import Command, Gateway, wait_for
 from worker.jobs import write_rankings
 from worker.serving import Serving
 
+FAKE = "f" * 32
+
 
 @pytest.fixture
 def fake_worker(redis_client: redis.Redis, trained: Trained) -> Heartbeat:
     """A worker that says it lives, and never works."""
     heartbeat = Heartbeat(
-        worker_id="fake",
+        worker_id=FAKE,
         queue=QueueName.SERVE,
         host="here",
         pid=1,
         model_version=trained.manifest.version,
     )
     with redis_client.pipeline() as pipeline:
-        pipeline.set(keys.worker("fake"), heartbeat.model_dump_json())
-        pipeline.sadd(keys.workers(QueueName.SERVE), "fake")
+        pipeline.set(keys.worker(FAKE), heartbeat.model_dump_json())
+        pipeline.sadd(keys.workers(QueueName.SERVE), FAKE)
         pipeline.execute()
     return heartbeat
 

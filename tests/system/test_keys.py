@@ -24,10 +24,11 @@ WEEK_SECONDS = 7 * 24 * 3600
 
 EXPIRE = {
     "movierec:asked",
+    "movierec:check",
     "movierec:movie:<n>",
     "movierec:training",
     "movierec:user:<n>",
-    "movierec:warming:<version>:<n>",
+    "movierec:warming:<version>:<data>",
     "movierec:worker:<id>",
     "rq:job:<id>",
     "rq:results:<id>",
@@ -72,6 +73,7 @@ def up_elsewhere(prepared: Path, tmp_path: Path, redis_url: str) -> Iterator[Up]
 
 def pattern_of(key: str) -> str:
     key = re.sub(r"\b[0-9]{8}T[0-9]{6}Z-[a-z0-9_]+-[0-9a-f]{6}\b", "<version>", key)
+    key = re.sub(r"(?<=<version>:)[0-9a-f]+$", "<data>", key)
     key = re.sub(r"\b[0-9a-f]{32}\b|\bforged\b", "<id>", key)
     return re.sub(r"\b[0-9]+\b", "<n>", key)
 

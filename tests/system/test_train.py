@@ -39,7 +39,18 @@ def test_a_training_can_be_limited_in_time(data_dir: Path, tmp_path: Path) -> No
     assert "-bayes-" in version
 
 
-@pytest.mark.parametrize("parameter", ["n_sweeps", "n_sweeps=none", "n_magic=3", "n_factors=0"])
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "n_sweeps",
+        "n_sweeps=none",
+        "n_magic=3",
+        "n_factors=0",
+        "max_seconds=1e309",
+        "tolerance=nan",
+        "burn_in=200",
+    ],
+)
 def test_parameters_that_are_wrong(data_dir: Path, tmp_path: Path, parameter: str) -> None:
     command = Command("train", "-a", "bayes", "-p", parameter, log=tmp_path / "train.log")
     assert command.process.wait(30) == 1

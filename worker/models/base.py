@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shared.algorithms import AlgorithmConfig
-from shared.errors import ArtifactError
+from shared.contract import MIN_ID
 from shared.progress import Progress, silent
-from worker.arrays import map_array, save_array
+from worker.arrays import artifact_errors, map_array, require_finite, save_array
 
 Float = NDArray[np.float32] | NDArray[np.float64]
 
@@ -24,6 +24,9 @@ _DECIMALS = 9
 
 _ROUGHNESS = 1e-3
 """How far a single-precision score may be from the exact one, with room to spare: 1e-5 is usual."""
+
+MAX_STARS = 5.0
+"""Highest end of a rating scale: larger scores do not fit into a ranking."""
 
 _HIGHEST_LISTED = 2**21
 """Id of a movie up to which a table has a place for each, 8 MB: to search takes milliseconds a batch."""
@@ -407,6 +410,27 @@ class Model(ABC):
         for name, array in self.arrays().items():
             save_array(directory / f"{self.algorithm}.{name}.npy", array)
 
+    def check(self) -> None:
+        """Refuse what nobody could rank movies with, however it came about.
+
+        That arrays fit each other is for :meth:`from_arrays` to see.
+
+        Raises
+        ------
+        ValueError
+            If a number is not finite, or movies or the rating scale make no sense.
+        """
+        ids = self.movie_ids
+        if ids.ndim != 1 or ids.dtype != np.int32 or len(ids) == 0:
+            raise ValueError(f"movie_ids is {ids.dtype} of shape {ids.shape} instead of int32 of some movies")
+        ordered = np.sort(ids)
+        if ordered[0] < MIN_ID or (ordered[1:] == ordered[:-1]).any():
+            raise ValueError("movie_ids has ids that occur twice or are not positive")
+        low, high = self.scale
+        if not 0 <= low < high <= MAX_STARS:  # nor is NaN
+            raise ValueError(f"the rating scale is {low} to {high}")
+        require_finite(self.arrays().items())
+
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Map the arrays of a directory read-only.
@@ -414,18 +438,18 @@ class Model(ABC):
         Raises
         ------
         ArtifactError
-            If a file is missing or is not an array of numbers.
+            If they are not those of a model that movies can be ranked with.
+        UnreadableArtifactError
+            If one cannot be read.
         """
         prefix = f"{cls.algorithm}."
-        try:
+        with artifact_errors(f"{directory} does not hold a usable {cls.algorithm} model"):
             movie_ids = map_array(directory / "movie_ids.npy")
             low, high = json.loads((directory / "scale.json").read_text(encoding="utf-8"))
             arrays = {
                 path.name.removeprefix(prefix).removesuffix(".npy"): map_array(path)
                 for path in sorted(directory.glob(f"{prefix}*.npy"))
             }
-            return cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(
-                f"{directory} does not hold a usable {cls.algorithm} model: {error}"
-            ) from error
+            model = cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
+            model.check()
+            return model

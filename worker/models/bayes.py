@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
+from worker.arrays import Layout, require_layouts
 from worker.models import bayes_posterior as posterior
 from worker.models import bayes_sessions
 from worker.models.base import Bounds, Model, RatingsBatch, TrainingData
@@ -159,7 +160,24 @@ class BayesModel(Model):
         ValueError
             If arrays do not fit each other.
         """
+        n_movies, n_samples, d = arrays["means"].shape
+        n_features, n_directions = arrays["weights"].shape[1], arrays["directions"].shape[1]
+        require_layouts(
+            arrays,
+            {
+                "scalars": Layout((4,), ("float64",)),
+                "draws": Layout((len(movie_ids), n_samples, d + 1), ("float32",)),
+                "means": Layout((n_movies, n_samples, d), ("float32",)),
+                "weights": Layout((n_samples, n_features, d), ("float32",)),
+                "precisions": Layout((n_samples, d), ("float64",)),
+                "basis": Layout((n_movies, n_features - 1), ("float16", "float32")),
+                "directions": Layout((n_samples * d, n_directions), ("float32",)),
+                "bounds": Layout((n_movies, n_directions + 1), ("float32",)),
+            },
+        )
         global_mean, noise_shape, noise_rate, session_prior = (float(x) for x in arrays["scalars"])
+        if min(n_samples, noise_shape, noise_rate, arrays["precisions"].min()) <= 0:
+            raise ValueError("there are no samples, or precisions that are not positive")
         samples = MovieSamples(
             global_mean=global_mean,
             draws=cast(NDArray[np.float32], arrays["draws"]),
@@ -173,17 +191,6 @@ class BayesModel(Model):
             directions=cast(NDArray[np.float32], arrays["directions"]),
             bounds=cast(NDArray[np.float32], arrays["bounds"]),
         )
-        n_movies, n_samples, d = samples.means.shape
-        if (
-            samples.draws.shape != (n_movies, n_samples, d + 1)
-            or n_movies != len(movie_ids)
-            or samples.basis.shape != (n_movies, samples.weights.shape[1] - 1)
-            or samples.weights.shape[::2] != (n_samples, d)
-            or samples.directions.shape != (n_samples * d, samples.bounds.shape[1] - 1)
-            or samples.bounds.shape[0] != n_movies
-            or samples.precisions.shape != (n_samples, d)
-        ):
-            raise ValueError("the arrays of the model do not fit each other")
         return cls(movie_ids, scale, samples)
 
     def _ratings(self, batch: RatingsBatch) -> tuple[Ratings, NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from shared.algorithms import BayesConfig
-from shared.errors import DataError
+from shared.errors import ConfigurationError, DataError
 from shared.progress import Progress, Step
 from worker.models import bayes_features as features
 from worker.models import gibbs
@@ -20,7 +20,6 @@ from worker.models.bayes_features import FloatArray
 from worker.models.bayes_posterior import MovieSamples, equations
 from worker.models.bayes_sessions import session_prior
 
-_SWEEPS = (40, 200)
 _RATING_DRAWS = 8e8
 """Sweeps by default are this many by the number of ratings, within the limits: more data mix in fewer, and
 a minute of two cores is enough."""
@@ -72,9 +71,14 @@ class _Schedule:
     def __init__(self, config: BayesConfig, n_ratings: int) -> None:
         self._config = config
         self._started = time.monotonic()
-        by_size = int(np.clip(_RATING_DRAWS / n_ratings, *_SWEEPS))
+        by_size = int(np.clip(_RATING_DRAWS / n_ratings, config.fewest_sweeps, config.most_sweeps))
         self.total = config.n_sweeps or by_size
-        self.burn_in = min(config.burn_in or self.total // 3, self.total - 1)
+        self.burn_in = self.total // 3 if config.burn_in is None else config.burn_in
+        if self.burn_in >= self.total:
+            raise ConfigurationError(
+                f"burn_in={self.burn_in} leaves no sweep to keep: for {n_ratings:,} ratings there are "
+                f"{self.total} unless n_sweeps says more."
+            )
 
     def review(self, sweep: int, held_out: HeldOut | None) -> None:
         """Shorten the plan after a sweep, if burn-in has settled or time is short."""
@@ -95,6 +99,8 @@ def sample(data: TrainingData, config: BayesConfig, progress: Progress) -> Movie
 
     Raises
     ------
+    ConfigurationError
+        If burn-in is longer than so many ratings are sampled.
     DataError
         If the result has numbers that are not finite.
     """

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.algorithms import AlgorithmConfig, SvdConfig
 from shared.progress import Progress, Step, silent
+from worker.arrays import Layout, require_layouts
 from worker.models.base import Model, RatingsBatch, TrainingData
 
 
@@ -156,11 +157,29 @@ class SvdModel(Model):
     def from_arrays(
         cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
     ) -> Self:
-        """Rebuild; see :meth:`worker.models.base.Model.from_arrays`."""
-        try:
-            return cls(movie_ids, scale, **arrays)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise ValueError(f"arrays are missing or unknown: {error}") from None
+        """Rebuild; see :meth:`worker.models.base.Model.from_arrays`.
+
+        Raises
+        ------
+        ValueError
+            If arrays do not fit each other.
+        """
+        n_movies, n_factors = arrays["item_factors"].shape
+        n_users = len(arrays["user_ids"])
+        require_layouts(
+            arrays,
+            {
+                "user_ids": Layout((n_users,), ("int32",)),
+                "user_factors": Layout((n_users, n_factors), ("float64",)),
+                "user_biases": Layout((n_users,), ("float64",)),
+                "item_factors": Layout((len(movie_ids), n_factors), ("float64",)),
+                "item_biases": Layout((n_movies,), ("float64",)),
+                "constants": Layout((2,), ("float64",)),
+            },
+        )
+        if n_users == 0 or (np.diff(arrays["user_ids"].astype(np.int64)) <= 0).any():
+            raise ValueError("user_ids do not ascend")
+        return cls(movie_ids, scale, **arrays)  # type: ignore[arg-type]
 
 
 def _scatter(values: NDArray[np.float64], places: NDArray[np.intp], size: int) -> NDArray[np.float64]:

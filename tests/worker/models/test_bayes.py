@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.algorithms import BayesConfig
+from shared.errors import ConfigurationError
 from shared.progress import Step
 from worker.models.base import Catalogue, RatingsBatch, TrainingData
 from worker.models.bayes import BayesModel
@@ -310,6 +311,14 @@ def test_time_that_runs_out_shortens_the_plan(planted: Planted) -> None:
     assert steps[-1].done < 5_000
     assert 1 <= fitted.samples.means.shape[1] <= 12
     assert np.isfinite(fitted.score(batch_of(planted.data))).all()
+
+
+def test_a_burn_in_longer_than_so_many_ratings_are_sampled_is_refused(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.models.bayes_training._RATING_DRAWS", 50 * len(planted.data.ratings))
+    with pytest.raises(ConfigurationError, match=r"burn_in=50 leaves no sweep to keep: .* there are 50 "):
+        BayesModel.fit(planted.data, BayesConfig(burn_in=50))
 
 
 def test_burn_in_ends_when_the_held_out_error_settles(planted: Planted) -> None:

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from gateway.joined_writes import JoinedWrites
 from gateway.overload import Door
 from gateway.ranking_cache import Question
@@ -57,22 +59,22 @@ def test_while_behind_nobody_comes_in() -> None:
 
 
 def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
-    async def run() -> list[bool]:
+    async def run() -> None:
         door = Door(Demand())
         watch = asyncio.create_task(door.watch())
-        seen = [door.behind]
+
+        async def until(behind: bool) -> None:
+            while door.behind is not behind:
+                await asyncio.sleep(0.01)
+
+        assert not door.behind
         await asyncio.sleep(0.01)
         time.sleep(0.6)  # nothing else runs meanwhile
-        while not door.behind:
-            await asyncio.sleep(0)
-        seen.append(door.behind)
-        while door.behind:
-            await asyncio.sleep(0.01)
-        seen.append(door.behind)
+        await until(behind=True)
+        await until(behind=False)
         watch.cancel()
-        return seen
 
-    assert asyncio.run(run()) == [False, True, False]
+    asyncio.run(asyncio.wait_for(run(), 10))
 
 
 def test_while_behind_questions_are_turned_away_and_memory_answers(
@@ -99,9 +101,12 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         unknown = "/api/v1/users/999999/suggested_movies"
         assert client.get(unknown).status_code == 404
         switch.touch()
-        refused = wait_for(
-            lambda: (answer := client.get(unknown)).status_code == 503 and answer, "it turns away"
-        )
+
+        def turned_away() -> httpx.Response | None:
+            answer = client.get(unknown)
+            return answer if answer.status_code == 503 else None
+
+        refused = wait_for(turned_away, "it turns away")
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert refused.json()["type"] == "urn:movierec:problem:queue-full"
         assert int(refused.headers["Retry-After"]) > 0

@@ -1,5 +1,7 @@
 """What is wrong is said in one form, and nothing of the inside leaves."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -101,7 +103,7 @@ def test_large_bodies(client: httpx.Client) -> None:
     headers = {**AUTHORIZED, "Content-Type": "application/json"}
     check(client.post("/api/v1/models", content=b" " * 70_000, headers=headers), 413, "body-too-large")
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[bytes]:
         for _ in range(100):
             yield b" " * 1000
 

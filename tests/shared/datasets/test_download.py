@@ -3,6 +3,7 @@ import io
 import socket
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -265,8 +266,8 @@ def test_an_unknown_host_fails_soon(tmp_path: Path) -> None:
 def test_a_silent_resolver_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     monkeypatch.setattr(download_module, "_RESOLVE_SECONDS", 0.05)
-    monkeypatch.setattr(download_module.urllib.request, "getproxies", dict)
-    monkeypatch.setattr(download_module.socket, "getaddrinfo", lambda *_: answer.wait(10))
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: answer.wait(10))
     with pytest.raises(DownloadError, match=r"cannot find the server example\.org: no answer"):
         download(_NAME, tmp_path, base_url="http://example.org")
     answer.set()

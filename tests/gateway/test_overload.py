@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import redis
 
+from gateway.dispatch import StillWorkingError
 from gateway.joined_writes import JoinedWrites
 from gateway.overload import Door
 from gateway.ranking_cache import Question
 from shared.contract import Kind
+from shared.database import queries
 from tests.conftest import PROJECT, Trained
+from tests.gateway.asking import announce, open_road, ranking, suggested
 from tests.processes import Gateway, wait_for
 
 
@@ -56,6 +60,54 @@ def test_while_behind_nobody_comes_in() -> None:
     door = Door(Demand(found_share=1.0, awaited=SOME))
     door.behind = True
     assert turned_away(door, SOME, 100) == 100
+
+
+def test_the_door_closes_when_the_cache_has_nothing_and_opens_when_it_has(redis_url: str) -> None:
+    """Of the real demand: as many questions under way as one worker is given, and none was in the cache."""
+    under_way, others = suggested(*range(1, 1025)), suggested(*range(2001, 2161))
+
+    async def run() -> None:
+        async with open_road(redis_url, wait_budget=60) as road:
+            door = Door(road.dispatcher)
+            assert sum(map(door.turns_away, others)) == 0, "nothing is under way"
+            outcomes = await asyncio.gather(*map(road.outcome, under_way))
+            assert {type(outcome) for outcome in outcomes} == {StillWorkingError}
+            assert road.dispatcher.full
+            assert road.dispatcher.found_share < 0.01
+            assert sum(map(door.turns_away, others)) == 150, "all but a sample"
+            assert sum(map(door.turns_away, under_way)) == 0, "their answers cost nobody anything"
+
+            in_cache = suggested(*range(3001, 3013))
+            road.write(*((question, ranking(question.entity_id)) for question in in_cache))
+            for question in in_cache:
+                assert (await road.ask(question)).cached
+            assert road.dispatcher.full
+            assert sum(map(door.turns_away, others)) == 0, "the cache has a tenth of the latest questions"
+
+    asyncio.run(run())
+
+
+def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_answers_at_the_door(
+    trained: Trained, redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    announce(redis_client, "never-works", trained.manifest.version)
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "WAIT_BUDGET": "60"}
+    with trained.engine.connect() as connection:
+        movies = [movie.movie_id for movie in queries.all_movies(connection)]
+    paths = [f"/api/v1/movies/{movie_id}/most_similar_movies" for movie_id in movies]
+    with Gateway(log=tmp_path / "gateway.log", **settings) as gateway:
+        gateway.wait_until_ready(1)
+        later = {"Prefer": "respond-async"}
+        # A batch is what a fleet is given that answers nothing; they gather for longer than a second.
+        assert {gateway.client.get(path, headers=later).status_code for path in paths[:128]} == {202}
+        refused = [gateway.client.get(path) for path in paths[128 : 128 + 320]]
+        assert {answer.status_code for answer in refused} == {503}
+        assert {answer.json()["type"] for answer in refused} == {"urn:movierec:problem:queue-full"}
+        at_the_door = ["More is asked" in answer.json()["detail"] for answer in refused]
+        # The cache had none of 0.99 ** n < 0.1 questions; after that one in sixteen is looked at.
+        assert at_the_door.index(True) == 230 - 128
+        assert sum(at_the_door[-160:]) == 150
+        assert gateway.client.get(paths[0], headers=later).status_code == 202, "it is under way"
 
 
 def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:

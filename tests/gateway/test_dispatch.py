@@ -87,6 +87,7 @@ def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, 
         second.wait_until_ready(2)
         with connect(service.redis_url) as client:
             client.delete(keys.ranking(Kind.SUGGESTED, 4)[0])
+            before = client.hget(keys.COUNTERS, keys.Counter.COMPUTED)
         paths = ["/api/v1/users/4/suggested_movies"] * 2
         with ThreadPoolExecutor(2) as pool:
             answers = list(
@@ -97,6 +98,9 @@ def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, 
             )
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].content == answers[1].content
+    with connect(service.redis_url) as client:
+        after = client.hget(keys.COUNTERS, keys.Counter.COMPUTED)
+    assert int(after or 0) == int(before or 0) + 1
 
 
 @pytest.mark.parametrize("written", [True, False])

@@ -6,10 +6,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
+import pytest
 import redis
 
+from gateway import overload
 from gateway.dispatch import StillWorkingError
 from gateway.joined_writes import JoinedWrites
 from gateway.overload import Door
@@ -42,12 +45,14 @@ def test_while_the_workers_are_not_full_everybody_comes_in() -> None:
     assert turned_away(Door(Demand()), SOME, 100) == 0
 
 
-def test_while_the_workers_are_full_a_sample_comes_in() -> None:
-    assert turned_away(Door(Demand(full=True)), SOME, 160) == 150
+def test_while_the_workers_are_full_one_in_sixteen_comes_in() -> None:
+    door = Door(Demand(full=True))
+    assert [door.turns_away(SOME) for _ in range(32)] == [*[True] * 15, False] * 2
 
 
 def test_what_the_cache_is_likely_to_have_comes_in_though_the_workers_are_full() -> None:
-    assert turned_away(Door(Demand(full=True, found_share=0.5)), SOME, 100) == 0
+    assert turned_away(Door(Demand(full=True, found_share=0.1)), SOME, 100) == 0
+    assert turned_away(Door(Demand(full=True, found_share=0.09)), SOME, 100) > 90
 
 
 def test_whoever_asks_for_what_is_under_way_comes_in_though_the_workers_are_full() -> None:
@@ -87,6 +92,7 @@ def test_the_door_closes_when_the_cache_has_nothing_and_opens_when_it_has(redis_
     asyncio.run(run())
 
 
+@pytest.mark.processes
 def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_answers_at_the_door(
     trained: Trained, redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -110,6 +116,31 @@ def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_ans
         assert gateway.client.get(paths[0], headers=later).status_code == 202, "it is under way"
 
 
+def test_a_door_begins_open() -> None:
+    door = Door(Demand())
+    assert door.behind is False
+    assert door.turned_away == 0
+
+
+def test_who_is_behind_has_caught_up_only_when_well_below_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lags of 250 ms and of 100 ms are the marks; between them all stays as it is."""
+    door, now, seen = Door(Demand()), [0.0], []
+    lags = iter([0.0, 0.2, 0.26, 0.2, 0.11, 0.09, 0.2])
+
+    async def sleep(seconds: float) -> None:
+        seen.append(door.behind)
+        lag = next(lags, None)
+        if lag is None:
+            raise asyncio.CancelledError
+        now[0] += seconds + lag
+
+    loop = SimpleNamespace(time=lambda: now[0])
+    monkeypatch.setattr(overload, "asyncio", SimpleNamespace(get_running_loop=lambda: loop, sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(door.watch())
+    assert seen[1:] == [False, False, True, True, True, False, False]
+
+
 def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
     async def run() -> None:
         door = Door(Demand())
@@ -129,6 +160,7 @@ def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
     asyncio.run(asyncio.wait_for(run(), 10))
 
 
+@pytest.mark.processes
 def test_while_behind_questions_are_turned_away_and_memory_answers(
     trained: Trained, redis_url: str, tmp_path: Path
 ) -> None:
@@ -169,6 +201,7 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         wait_for(lambda: client.get(unknown).status_code == 404, "it answers again")
 
 
+@pytest.mark.processes
 def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
     trained: Trained, redis_url: str, tmp_path: Path
 ) -> None:

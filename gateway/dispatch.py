@@ -155,6 +155,7 @@ class Dispatcher:
         self._being_read = 0
         self._last_landing = 0.0
         self._newest_landed = 0.0  # when the youngest job that is done was sent
+        self._listening = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -170,13 +171,12 @@ class Dispatcher:
         """Tell whether an answer is under way."""
         return question in self._flights
 
-    async def start(self) -> None:
+    async def start(self, supervisor: tasks.Supervisor) -> None:
         """Listen to the workers before anything is asked."""
-        listening = asyncio.Event()
-        self._spawn(self._listen(listening))
-        self._spawn(self._sweep())
+        supervisor.keep("news", self._listen)
+        supervisor.every(_SWEEP_INTERVAL_SECONDS, "lost questions", self._look_for_lost)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(listening.wait(), timeout=2)
+            await asyncio.wait_for(self._listening.wait(), timeout=2)
 
     async def stop(self) -> None:
         """Leave every waiter with an error and end all tasks."""
@@ -184,15 +184,15 @@ class Dispatcher:
         for flight in list(self._flights.values()):
             self._land(flight, QueueUnreachable("This gateway is shutting down; ask again."))
 
-    async def ask(self, question: Question, revision: int, *, wait: bool) -> Found:
+    async def ask(self, question: Question, fingerprint: str, *, wait: bool) -> Found:
         """Return a ranking from the cache, or have it computed.
 
         Parameters
         ----------
         question : Question
             What to rank.
-        revision : int
-            Of the data; what was computed from older data is computed again.
+        fingerprint : str
+            Of the data; what was computed from other data is computed again.
         wait : bool
             Whether to wait at all for what is not in the cache.
 
@@ -203,20 +203,19 @@ class Dispatcher:
         UnknownUser, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed
             If it will not be.
         """
+        await self._require_entity(question)
         self._being_read += 1
         try:
             cached = await self._cache.read(question)
         except (RedisError, OSError):
-            await self._require_entity(question)
             raise QueueUnreachable("Redis does not answer; try again soon.") from None
         finally:
             self._being_read -= 1
-        usable = self._is_fresh(cached, revision)
+        usable = self._is_fresh(cached, fingerprint)
         self.found_share += (usable - self.found_share) * _FOUND_WEIGHT
         if cached.ranking is not None and usable:
             return Found(cached.ranking, cached=True, fresh=True)
-        await self._require_entity(question)
-        flight = self._flights.get(question) or self._take_off(question, revision, cached.changes)
+        flight = self._flights.get(question) or self._take_off(question, fingerprint, cached.changes)
         if not wait:
             await flight.queued.wait()  # so that the job that is named exists
             if flight.outcome is None:
@@ -233,18 +232,18 @@ class Dispatcher:
         assert ranking is not None  # it has landed
         if isinstance(ranking, Exception):
             raise ranking
-        fresh = ranking.revision == revision and ranking.version in self._fleet.versions
+        fresh = ranking.fingerprint == fingerprint and ranking.version in self._fleet.versions
         return Found(ranking, cached=False, fresh=fresh)
 
     async def _require_entity(self, question: Question) -> None:
-        """Refuse made-up users: that they do not exist needs no worker, and they must not fill the queue."""
+        """Refuse made-up users, whatever the cache holds: they must neither be served nor fill the queue."""
         if question.kind is Kind.SUGGESTED and not await self._user_exists(question.entity_id):
             raise UnknownUser(question.entity_id)
 
-    def _take_off(self, question: Question, revision: int, changes: int) -> Flight:
+    def _take_off(self, question: Question, fingerprint: str, changes: int) -> Flight:
         self._fleet.require_capacity()
         self._admission.admit(len(self._flights), self._fleet.able_workers)
-        flight = self._batches.add(question, revision, changes)
+        flight = self._batches.add(question, fingerprint, changes)
         self._flights[question] = flight
         return flight
 
@@ -273,6 +272,10 @@ class Dispatcher:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))
             for flight in batch.flights:
                 self._land(flight, QueueUnreachable("Redis does not answer; try again soon."))
+        except Exception:
+            log.exception("questions could not be queued", questions=len(batch.flights))
+            for flight in batch.flights:
+                self._land(flight, ComputationFailed("This could not be asked; the gateway's log says why."))
         finally:
             batch.queued.set()
 
@@ -307,20 +310,18 @@ class Dispatcher:
             changes=[flight.changes for flight in flights],
         )
 
-    async def _listen(self, listening: asyncio.Event) -> None:
+    async def _listen(self) -> None:
         """Hear the news; after a pause of the connection, look for what was missed."""
         while True:
             try:
                 async with self._queue.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(keys.ANSWERS_CHANNEL, keys.FLEET_CHANNEL)
                     self._forget(None)
-                    listening.set()
+                    self._listening.set()
                     await self._collect(list(self._flights), just_written=False)
                     await self._hear(pubsub)
             except (RedisError, OSError) as error:
                 log.warning("no news from the workers", reason=str(error))
-            except Exception:
-                log.exception("news could not be handled")
             await asyncio.sleep(_RECONNECT_DELAY_SECONDS)
 
     async def _hear(self, pubsub: redis.asyncio.client.PubSub) -> None:
@@ -352,14 +353,21 @@ class Dispatcher:
             self._spawn(self._fetch(awaited))
             return
         for question in awaited:
-            if flight := self._flights.get(question):
-                self._land(flight, ComputationFailed("A worker could not compute this; its log says why."))
+            unknown = news.event is RankingEvent.UNKNOWN
+            self._land(
+                self._flights[question],
+                UnknownUser(question.entity_id)
+                if unknown
+                else ComputationFailed("A worker could not compute this; its log says why."),
+            )
 
     async def _fetch(self, questions: list[Question]) -> None:
         try:
             await self._collect(questions, just_written=True)
         except (RedisError, OSError) as error:  # they will be found to be lost, and looked for again
             log.warning("answers could not be read", reason=str(error), questions=len(questions))
+        except Exception:
+            log.exception("answers could not be read", questions=len(questions))
 
     async def _collect(self, questions: list[Question], *, just_written: bool) -> None:
         """Hand out what the cache has by now; what was not written just now may be the stale one."""
@@ -375,7 +383,7 @@ class Dispatcher:
                     if just_written:  # ratings changed while it was computed
                         flight.changes = cached.changes
                         outdated.setdefault(question.kind, []).append(flight)
-                elif just_written or self._is_fresh(cached, flight.revision):
+                elif just_written or self._is_fresh(cached, flight.fingerprint):
                     self._newest_landed = max(self._newest_landed, flight.sent)
                     self._land(flight, cached.ranking)
                     answered += 1
@@ -385,11 +393,11 @@ class Dispatcher:
             for kind, flights in outdated.items():
                 await self._ask_again(kind, flights)
 
-    def _is_fresh(self, cached: CachedRanking, revision: int) -> bool:
+    def _is_fresh(self, cached: CachedRanking, fingerprint: str) -> bool:
         ranking = cached.ranking
         return (
             ranking is not None
-            and ranking.revision == revision
+            and ranking.fingerprint == fingerprint
             and ranking.changes == cached.changes
             and ranking.version in self._fleet.versions
         )
@@ -401,16 +409,8 @@ class Dispatcher:
         self._batches.landed(flight.job_id)
         flight.land(outcome)
 
-    async def _sweep(self) -> None:
-        """Ask again what a dead worker took along, and forget what nobody waits for any more."""
-        while True:
-            await asyncio.sleep(_SWEEP_INTERVAL_SECONDS)
-            try:
-                await self._look_for_lost()
-            except (RedisError, OSError) as error:
-                log.warning("lost questions cannot be asked again", reason=str(error))
-
     async def _look_for_lost(self) -> None:
+        """Ask again what a dead worker took along, and forget what nobody waits for any more."""
         lost: dict[Kind, list[Flight]] = {}
         for flight in list(self._flights.values()):
             if time.monotonic() - flight.started > 2 * self._wait_budget + LOST_AFTER.total_seconds():

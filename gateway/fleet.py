@@ -1,6 +1,5 @@
 """Who is there to work: read from Redis twice a second, so that a request asks memory."""
 
-import asyncio
 from collections.abc import Callable
 
 import redis.asyncio
@@ -47,7 +46,6 @@ class Fleet:
         self._queue = queue
         self._on_change = on_change
         self._queue_cap = queue_cap
-        self._task: asyncio.Task[None] | None = None
         self.reachable = False
         self.serving: list[Heartbeat] = []
         self.able_workers = 0
@@ -62,15 +60,10 @@ class Fleet:
         self.counters: dict[str, int] = {}
         """Totals over all workers, see :class:`shared.keys.Counter`."""
 
-    async def start(self) -> None:
+    async def start(self, supervisor: tasks.Supervisor) -> None:
         """Look once, then keep looking."""
         await self.look()
-        self._task = asyncio.create_task(self._keep_looking(), name="fleet")
-
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._task:
-            await tasks.end([self._task])
+        supervisor.every(keys.HEARTBEAT_INTERVAL.total_seconds(), "workers", self.look)
 
     @property
     def newest_version(self) -> str | None:
@@ -109,11 +102,6 @@ class Fleet:
             f"{self.waiting_jobs} jobs with questions of users wait already; {advice}.",
             {"Retry-After": str(retry_after(self.waiting_jobs, pace))},
         )
-
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(keys.HEARTBEAT_INTERVAL.total_seconds())
-            await self.look()
 
     async def look(self) -> None:
         """Read how it is at this moment; that Redis does not answer is noted, not raised."""

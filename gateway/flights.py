@@ -26,8 +26,8 @@ class Flight:
     ----------
     question : Question
         What is to be ranked.
-    revision : int
-        Data revision that the answer should have.
+    fingerprint : str
+        Of the data that the answer should be computed from.
     changes : int
         Count of changes of the user's ratings that it should have.
     job_id : str
@@ -47,7 +47,7 @@ class Flight:
     """
 
     question: Question
-    revision: int
+    fingerprint: str
     changes: int
     job_id: str
     queued: asyncio.Event
@@ -140,7 +140,7 @@ class Batches:
         self._gathering: dict[Kind, Batch] = {}
         self._unanswered: dict[str, int] = {}  # job -> its flights
 
-    def add(self, question: Question, revision: int, changes: int) -> Flight:
+    def add(self, question: Question, fingerprint: str, changes: int) -> Flight:
         """Let a question join the next job of its kind."""
         loop = asyncio.get_running_loop()
         batch = self._gathering.get(question.kind)
@@ -150,7 +150,7 @@ class Batches:
                 loop.call_soon(self._leave, batch)  # with whatever comes at this very moment
             else:
                 loop.call_later(LONGEST_GATHERING_SECONDS, self._leave, batch)
-        flight = Flight(question, revision, changes, batch.job_id, batch.queued)
+        flight = Flight(question, fingerprint, changes, batch.job_id, batch.queued)
         batch.flights.append(flight)
         if len(batch.flights) >= BATCH_LIMIT:
             self._leave(batch)

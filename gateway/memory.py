@@ -45,12 +45,18 @@ class Answer:
         For ``Cache-Control``.
     member : str
         What is counted when it is asked for, see :func:`shared.keys.asked`; empty for nothing.
+    data : str
+        For ``X-Data-Version``: fingerprint of the data that it shows.
+    outdated : bool
+        For ``X-Model-Outdated``: whether the model was trained on other data.
     """
 
     body: bytes
     version: str
     cache_control: str
     member: str = ""
+    data: str = ""
+    outdated: bool = False
     etag: bytes = field(init=False)
     head: bytes = field(init=False)
     hits: int = field(init=False, default=0)
@@ -63,8 +69,16 @@ class Answer:
             b"vary: Accept-Encoding, Origin\r\nx-cache: hit\r\ncache-control: %b\r\n"
             % self.cache_control.encode()
         )
-        if self.version:
-            self.head += b"x-model-version: %b\r\n" % self.version.encode()
+        for name, value in self.provenance.items():
+            self.head += b"%b: %b\r\n" % (name.lower().encode(), value.encode())
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The headers that say what it was made from."""
+        headers = {"X-Model-Version": self.version, "X-Data-Version": self.data}
+        if self.outdated:
+            headers["X-Model-Outdated"] = "true"
+        return {name: value for name, value in headers.items() if value}
 
     @property
     def missed_head(self) -> bytes:

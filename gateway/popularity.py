@@ -55,7 +55,7 @@ class Popularity:
         self._fleet = fleet
         self._memory = memory
         self._counts: Counter[str] = Counter()
-        self._warmed: tuple[str, int] | None = None
+        self._warmed: tuple[str, str] | None = None
 
     def count(self, member: str) -> None:
         """Note that something was asked for, see :func:`shared.keys.asked`."""
@@ -77,26 +77,27 @@ class Popularity:
                 pipeline.expire(keys.ASKED, keys.ASKED_TTL)
                 await pipeline.execute()
 
-    async def warm(self, revision: int) -> None:
+    async def warm(self, fingerprint: str) -> None:
         """Have the most-asked rankings computed, once after each change of the model or the data.
 
         Parameters
         ----------
-        revision : int
+        fingerprint : str
             Of the data.
         """
         version = self._fleet.newest_version
-        if version is None or not self._fleet.warming or (version, revision) == self._warmed:
+        if version is None or not self._fleet.warming or (version, fingerprint) == self._warmed:
             return
-        self._warmed = version, revision
-        note = keys.warming(version, revision)
-        if not await self._queue.set(note, "1", nx=True, ex=keys.WARMING_TTL):
+        note = keys.warming(version, fingerprint)
+        is_ours = await self._queue.set(note, "1", nx=True, ex=keys.WARMING_TTL)
+        self._warmed = version, fingerprint
+        if not is_ours:
             return  # another gateway does it
         asked: Any = await self._queue.zrevrange(keys.ASKED, 0, _WARMED - 1)
         members = [as_text(member) for member in asked]
         if members:
             await asyncio.to_thread(self._enqueue, members)
-            log.info("warming", version=version, revision=revision, rankings=len(members))
+            log.info("warming", version=version, data=fingerprint, rankings=len(members))
 
     def _enqueue(self, members: list[str]) -> None:
         asked = [(Kind(kind), int(entity_id)) for kind, _, entity_id in (m.partition(":") for m in members)]

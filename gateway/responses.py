@@ -46,9 +46,7 @@ def send(request: Request, answer: Answer, *, cached: bool | None = None) -> Res
         For ``X-Cache``; None for answers that no cache is asked for.
     """
     body = answer.body
-    headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding"}
-    if answer.version:
-        headers["X-Model-Version"] = answer.version
+    headers = {"Cache-Control": answer.cache_control, "Vary": "Accept-Encoding", **answer.provenance}
     if cached is not None:
         headers["X-Cache"] = "hit" if cached else "miss"
     compressed = (

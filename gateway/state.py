@@ -1,17 +1,15 @@
 """What the routes of one gateway process share."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import redis
 import structlog
 from fastapi import Request
-from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import paths, tasks
 from gateway.access_log import Tally
@@ -21,19 +19,24 @@ from gateway.fleet import Fleet
 from gateway.memory import AnswerMemory
 from gateway.overload import Door
 from gateway.popularity import Popularity
+from gateway.problems import DatabaseUnavailable
 from gateway.ranking_cache import RankingCache
 from shared.artifacts import ArtifactStore
 from shared.broker import connect, connect_async
 from shared.contract import Kind, News
 from shared.database import queries
 from shared.database.engine import open_database
+from shared.database.files import Probe, probe
 from shared.errors import ArtifactError
 from shared.settings import GatewaySettings
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _CHECK_SECONDS = 0.5
 _FLUSH_SECONDS = 5.0
+_MOST_TRIES = 3
 _REDIS_SECONDS = 1.5
 """Within which Redis answers or counts as away: twice that has to fit well into every wait budget."""
 
@@ -60,6 +63,8 @@ class State:
         What is asked most.
     door : Door
         Turns away what is too much.
+    supervisor : Supervisor
+        Runs the background tasks.
     tally : Tally
         Counts the usual answers.
     catalogue : Catalogue
@@ -74,8 +79,11 @@ class State:
     dispatcher: Dispatcher
     popularity: Popularity
     door: Door
+    supervisor: tasks.Supervisor
     tally: Tally = field(default_factory=Tally)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
+    _catching_up: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _file: tuple[int, int] | None = None
 
     async def user_exists(self, user_id: int) -> bool:
         """Tell whether a user has rated anything; the database is asked only for one who is new."""
@@ -85,38 +93,60 @@ class State:
         with self.engine.connect() as connection:
             return queries.user_exists(connection, user_id)
 
-    async def keep_house(self) -> None:
-        """Take over a new import within a second, count what is asked, have it warmed after a change."""
-        flushed = time.monotonic()
-        while True:
-            await asyncio.sleep(_CHECK_SECONDS)
-            try:
-                await self._watch_imports()
-                await self.popularity.warm(self.catalogue.revision)
-                if time.monotonic() - flushed > _FLUSH_SECONDS:
-                    flushed = time.monotonic()
-                    remembered, self.memory.answered = self.memory.answered, 0
-                    self.tally.report(remembered, len(self.memory))
-                    turned_away, self.door.turned_away = self.door.turned_away, 0
-                    if turned_away:
-                        log.warning("more is asked than can be answered", turned_away=turned_away)
-                    await self.popularity.flush()
-            except SQLAlchemyError as error:
-                log.warning("the database does not answer", reason=str(getattr(error, "orig", error)))
-            except (RedisError, OSError) as error:
-                log.warning("what is asked most cannot be counted", reason=str(error))
-            except Exception:
-                log.exception("housekeeping failed")
+    def watch(self) -> None:
+        """Have this process look after itself for as long as it lives, each thing apart from the others."""
+        supervisor = self.supervisor
+        supervisor.keep("overload", self.door.watch)
+        supervisor.every(_CHECK_SECONDS, "imports", self.catch_up)
+        supervisor.every(_CHECK_SECONDS, "warming", self._warm, essential=False)
+        supervisor.every(_FLUSH_SECONDS, "popularity", self.popularity.flush, essential=False)
+        supervisor.every(_FLUSH_SECONDS, "report", self._report, essential=False)
 
-    async def _watch_imports(self) -> None:
-        if await asyncio.to_thread(self._revision) != self.catalogue.revision:
-            self.catalogue = await asyncio.to_thread(Catalogue.load, self.engine)
+    async def catch_up(self) -> None:
+        """Take over what was imported since, or a database that was put in the place of the old one.
+
+        Of several who ask for that at once, one does it.
+        """
+        async with self._catching_up:
+            found = await asyncio.to_thread(probe, self.engine)
+            if found == Probe(self.catalogue.fingerprint, self._file):
+                return
+            catalogue = await asyncio.to_thread(Catalogue.load, self.engine)
+            # In one turn of the event loop: nobody sees the one without the other.
+            self.catalogue, self._file = catalogue, found.file
             self.memory.clear()
-            log.info("catalogue loaded", revision=self.catalogue.revision, movies=len(self.catalogue))
+            log.info("catalogue loaded", data=catalogue.fingerprint, movies=len(catalogue))
 
-    def _revision(self) -> int:
-        with self.engine.connect() as connection:
-            return queries.data_revision(connection)
+    async def of_one_data_set(self, read: Callable[[Catalogue], Awaitable[T | None]]) -> T:
+        """Return an answer all of whose parts are of the same data.
+
+        Parameters
+        ----------
+        read : callable
+            Makes an answer with a catalogue, and returns None if the rest of it is of other data, because an
+            import came between; it is then tried again with the new catalogue.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            If the data change again and again.
+        """
+        for _ in range(_MOST_TRIES):
+            found = await read(self.catalogue)
+            if found is not None:
+                return found
+            await self.catch_up()
+        raise DatabaseUnavailable("The data are being replaced; try again soon.")
+
+    async def _warm(self) -> None:
+        await self.popularity.warm(self.catalogue.fingerprint)
+
+    async def _report(self) -> None:
+        remembered, self.memory.answered = self.memory.answered, 0
+        self.tally.report(remembered, len(self.memory))
+        turned_away, self.door.turned_away = self.door.turned_away, 0
+        if turned_away:
+            log.warning("more is asked than can be answered", turned_away=turned_away)
 
 
 def current_version(store: ArtifactStore) -> str | None:
@@ -153,6 +183,7 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
     dispatcher = Dispatcher(
         RankingCache(cache), queue, jobs, fleet, user_exists, forget, settings.wait_budget
     )
+    supervisor = tasks.Supervisor()
     state = State(
         engine=engine,
         jobs=jobs,
@@ -162,17 +193,17 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         dispatcher=dispatcher,
         popularity=Popularity(queue, jobs, fleet, memory),
         door=Door(dispatcher),
-        catalogue=await asyncio.to_thread(Catalogue.load, engine),
+        supervisor=supervisor,
     )
-    await fleet.start()
-    await state.dispatcher.start()
-    own = [asyncio.create_task(state.keep_house()), asyncio.create_task(state.door.watch())]
     try:
+        await state.catch_up()
+        await fleet.start(supervisor)
+        await dispatcher.start(supervisor)
+        state.watch()
         yield state
     finally:
-        await tasks.end(own)
-        await state.dispatcher.stop()
-        await fleet.stop()
+        await supervisor.stop()
+        await dispatcher.stop()
         await queue.aclose()
         await cache.aclose()
         jobs.close()

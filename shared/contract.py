@@ -1,7 +1,8 @@
 """What gateway and worker promise each other: kinds of rankings, jobs and their payloads.
 
 A worker promises: for each id of a job it writes a :class:`~shared.ranking.Ranking` to the key that
-:mod:`shared.keys` names and then publishes the id. A job may run more than once; the result is the same.
+:mod:`shared.keys` names and then publishes the id; of a user who has rated nothing it only says so. A job may
+run more than once; the result is the same.
 """
 
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ class RankingEvent(StrEnum):
 
     FAILED = "failed"
     """A worker could not compute them."""
+
+    UNKNOWN = "unknown"
+    """There are none: the users have rated nothing."""
 
     CHANGED = "changed"
     """What they were computed from has changed: nobody may show them any more."""

@@ -89,9 +89,9 @@ def asked(kind: Kind, entity_id: int) -> str:
     return f"{kind.value}:{entity_id}"
 
 
-def warming(version: str, revision: int) -> str:
-    """Return the key of the note that the answers of a model and data revision are being warmed."""
-    return f"movierec:warming:{version}:{revision}"
+def warming(version: str, fingerprint: str) -> str:
+    """Return the key of the note that the answers of a model, for some data, are being warmed."""
+    return f"movierec:warming:{version}:{fingerprint}"
 
 
 def workers(queue: str) -> str:

@@ -1,5 +1,6 @@
 """Log lines, for people or for machines, in every process alike."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -26,11 +27,12 @@ def configure_logging(settings: Settings) -> None:
         renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else _plain_line
     structlog.configure(
         processors=[*shared_processors, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level)),
+        wrapper_class=_never_raising(getattr(logging, settings.log_level)),
         # Straight to the file: by way of the standard library's loggers a line takes three times as long.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.raiseExceptions = False  # the standard library's way to say the same of its handlers
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -44,6 +46,21 @@ def configure_logging(settings: Settings) -> None:
     # They tell of every job and every request; we log our own line for each.
     for name in ("rq.worker", "rq.job", "rq.queue", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _never_raising(level: int) -> type:
+    """Return a logger's class for which a line that cannot be written or rendered is lost, and no more.
+
+    A full disk or a closed standard error must not end the work that the line was about.
+    """
+    base: Any = structlog.make_filtering_bound_logger(level)
+
+    class NeverRaising(base):  # type: ignore[misc]  # structlog makes the class at run time
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, *args: Any, **kw: Any) -> Any:
+            with contextlib.suppress(Exception):
+                return super()._proxy_to_logger(method_name, event, *args, **kw)
+
+    return NeverRaising
 
 
 def _json(event: Mapping[str, Any], **options: Any) -> str:

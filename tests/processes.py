@@ -40,16 +40,19 @@ class Command:
         Of the command.
     log : Path
         What it prints goes there.
+    errors : str, optional
+        File that standard error goes to instead; closed if empty.
     **environment : str
         Its settings.
     """
 
-    def __init__(self, *arguments: str, log: Path, **environment: str) -> None:
+    def __init__(self, *arguments: str, log: Path, errors: str | None = None, **environment: str) -> None:
         self.log = log
+        redirection = "" if errors is None else f" 2> {errors}" if errors else " 2>&-"
         # Started as a shell would: the ignored signals of a test runner must not be inherited.
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", *arguments],
+                ["sh", "-c", f'exec "$0" "$@"{redirection}', sys.executable, "-m", "cli.main", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -88,9 +91,9 @@ class Command:
 class Gateway(Command):
     """A gateway on a free port, and a client for it."""
 
-    def __init__(self, *, log: Path, **environment: str) -> None:
+    def __init__(self, *, log: Path, errors: str | None = None, **environment: str) -> None:
         self.port = free_port()
-        super().__init__("gateway", "--port", str(self.port), log=log, **environment)
+        super().__init__("gateway", "--port", str(self.port), log=log, errors=errors, **environment)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
         wait_for(self._answers, "the gateway answers")
 

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 import structlog
@@ -131,7 +131,7 @@ def _answer(
     Returns
     -------
     dict
-        ``computed`` and ``expired``: how many ids.
+        ``computed`` and ``expired``: how many ids; the rest does not exist.
     """
     claims = [keys.claim(kind, entity_id) for entity_id in ids]
     if context.clock.now() > deadline:
@@ -140,30 +140,54 @@ def _answer(
             pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
             pipeline.execute()
         return {"computed": 0, "expired": len(ids)}
-    rankings: list[Ranking] = []
+    done, unknown = Ranked([], []), list[int]()
     event, counter = RankingEvent.FAILED, keys.Counter.FAILED
     try:
-        rankings = [
-            ranking._replace(changes=count)
-            for ranking, count in zip(context.serving.rank(kind, ids), changes, strict=True)
-        ]
+        done, unknown = _rank(context.serving, kind, ids, changes)
         if context.cache is not context.queue:
-            write_rankings(context.cache, kind, ids, rankings)
+            write_rankings(context.cache, kind, *done)
         event, counter = RankingEvent.WRITTEN, keys.Counter.COMPUTED
     finally:
         # Only now, so that whoever hears of it finds it; in one step, so that a claim means news to come.
         with context.queue.pipeline(transaction=True) as pipeline:
-            if rankings and context.cache is context.queue:
-                write_rankings(pipeline, kind, ids, rankings)
-            pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
-            if event is RankingEvent.WRITTEN:
+            if context.cache is context.queue:
+                write_rankings(pipeline, kind, *done)
+            told = ids if event is RankingEvent.FAILED else done.ids
+            if told:
+                pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, told).to_text())
+                pipeline.hincrby(keys.COUNTERS, counter, len(told))
+            if done.ids:
+                settled = [keys.claim(kind, entity_id) for entity_id in done.ids]
                 lifetime = round(keys.SETTLED_TTL.total_seconds() * 1000)
-                pipeline.eval(_SETTLE, len(claims), *claims, keys.SETTLED, lifetime)
-            else:
-                pipeline.delete(*claims)
-            pipeline.hincrby(keys.COUNTERS, counter, len(ids))
+                pipeline.eval(_SETTLE, len(settled), *settled, keys.SETTLED, lifetime)
+            if unknown:
+                pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.UNKNOWN, kind, unknown).to_text())
+            free = [keys.claim(kind, entity_id) for entity_id in ids if entity_id not in set(done.ids)]
+            if free:
+                pipeline.delete(*free)
             pipeline.execute()
-    return {"computed": len(ids), "expired": 0}
+    return {"computed": len(done.ids), "expired": 0}
+
+
+class Ranked(NamedTuple):
+    """Rankings and whose they are."""
+
+    ids: list[int]
+    rankings: list[Ranking]
+
+
+def _rank(
+    serving: Serving, kind: Kind, ids: Sequence[int], changes: Sequence[int]
+) -> tuple[Ranked, list[int]]:
+    """Return the rankings of those who exist, each with its count of changes, and who does not exist."""
+    done, unknown = Ranked([], []), []
+    for entity_id, ranking, count in zip(ids, serving.rank(kind, ids), changes, strict=True):
+        if ranking is None:
+            unknown.append(entity_id)
+        else:
+            done.ids.append(entity_id)
+            done.rankings.append(ranking._replace(changes=count))
+    return done, unknown
 
 
 def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
@@ -175,7 +199,7 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
     Returns
     -------
     dict
-        ``computed``, ``expired`` and ``shed``: how many ids; the rest was fresh.
+        ``computed``, ``expired`` and ``shed``: how many ids; the rest was fresh or does not exist.
     """
     from worker.warming import stale  # stands on this module
 
@@ -191,18 +215,20 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
     try:
         context.serving.refresh()  # a job of a gateway that heard of a new model may be ahead of our pulse
         wanted = stale(context.serving, context.cache, kind, ids)
-        if wanted:
-            compute_rankings(context.serving, context.cache, kind, wanted)
+        done = compute_rankings(context.serving, context.cache, kind, wanted)
     except Exception:
         context.queue.hincrby(keys.COUNTERS, keys.Counter.FAILED, len(ids))
         raise
-    if wanted:
-        with context.queue.pipeline(transaction=False) as pipeline:
+    unknown = set(wanted).difference(done)
+    with context.queue.pipeline(transaction=False) as pipeline:
+        if done:
             # Somebody may have asked meanwhile, and waits.
-            pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.WRITTEN, kind, wanted).to_text())
-            pipeline.hincrby(keys.COUNTERS, keys.Counter.COMPUTED, len(wanted))
-            pipeline.execute()
-    outcome["computed"] = len(wanted)
+            pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.WRITTEN, kind, done).to_text())
+            pipeline.hincrby(keys.COUNTERS, keys.Counter.COMPUTED, len(done))
+        if unknown:  # of data that were imported before
+            pipeline.zrem(keys.ASKED, *(keys.asked(kind, entity_id) for entity_id in unknown))
+        pipeline.execute()
+    outcome["computed"] = len(done)
     return outcome
 
 
@@ -215,7 +241,7 @@ def _users_wait(connection: redis.Redis) -> bool:
     return bool(waiting > _SHED_ABOVE * max(1, workers))
 
 
-def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> None:
+def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> list[int]:
     """Compute rankings and write them to the cache.
 
     Parameters
@@ -228,21 +254,28 @@ def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequ
         What to rank.
     ids : sequence of int
         Users or movies.
+
+    Returns
+    -------
+    list of int
+        Those that exist, in the same order.
     """
+    if not ids:
+        return []
     owners = [keys.ranking(kind, entity_id)[0] for entity_id in ids]
     # Before the ratings are read, so that a change meanwhile shows.
     counts = cache.register_script(_READ_CHANGES)(owners, [keys.CHANGES_FIELD])
-    rankings = [
-        ranking._replace(changes=int(count or 0))
-        for ranking, count in zip(serving.rank(kind, ids), counts, strict=True)
-    ]
-    write_rankings(cache, kind, ids, rankings)
+    done, _ = _rank(serving, kind, ids, [int(count or 0) for count in counts])
+    write_rankings(cache, kind, *done)
+    return done.ids
 
 
 def write_rankings(
     cache: redis.Redis | Pipeline, kind: Kind, ids: Sequence[int], rankings: Sequence[Ranking]
 ) -> None:
     """Write rankings to the cache, with one command."""
+    if not ids:
+        return
     arguments: list[str | bytes | int] = [int(keys.ANSWER_TTL.total_seconds())]
     for entity_id, ranking in zip(ids, rankings, strict=True):
         arguments += [keys.ranking(kind, entity_id)[1], ranking.to_bytes()]

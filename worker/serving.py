@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import cast
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from shared.artifacts import ArtifactStore, Manifest
 from shared.contract import RULES, Kind
@@ -17,7 +17,8 @@ from shared.database import queries
 from shared.database.profiles import ratings_of
 from shared.errors import ArtifactError
 from shared.ranking import Ranking
-from worker.models.base import Float, Model, RatingsBatch, ratings_batch
+from worker.identity import identities, load_identities, other_movies
+from worker.models.base import Float, Model, ratings_batch
 from worker.models.registry import model_class
 from worker.similarity import GenreSimilarity
 
@@ -33,6 +34,7 @@ class LoadedModel:
     manifest: Manifest
     model: Model
     similarity: GenreSimilarity
+    movies: NDArray[np.uint64] | None
 
     @classmethod
     def load(cls, store: ArtifactStore, version: str) -> "LoadedModel":
@@ -49,6 +51,7 @@ class LoadedModel:
             manifest=manifest,
             model=model_class(manifest.algorithm).load(directory),
             similarity=GenreSimilarity.load(directory),
+            movies=load_identities(directory),
         )
 
 
@@ -69,16 +72,17 @@ class Serving:
         self._loaded: LoadedModel | None = None
         self._refused: str | None = None
         self._refreshing = threading.Lock()
+        self._others: tuple[tuple[str, str], NDArray[np.bool_]] | None = None
 
     @property
     def version(self) -> str | None:
         """The version in memory, None if there is none yet."""
         return self._loaded.manifest.version if self._loaded else None
 
-    def data_revision(self) -> int:
-        """Return the revision of the data that is in the database now."""
+    def data_fingerprint(self) -> str:
+        """Return what tells the data that are in the database now from all others."""
         with self._engine.connect() as connection:
-            return queries.data_revision(connection)
+            return queries.data_fingerprint(connection)
 
     def refresh(self) -> None:
         """Take over the current version if it is another one than that in memory.
@@ -119,8 +123,16 @@ class Serving:
             log.error("model refused", version=version, reason=str(error), serving=self.version)
         self._refused = version
 
-    def rank(self, kind: Kind, ids: Sequence[int]) -> list[Ranking]:
+    def rank(self, kind: Kind, ids: Sequence[int]) -> list[Ranking | None]:
         """Rank movies for each user or movie of a batch.
+
+        If the model was trained on other data than the database holds, movies that are not the same there
+        count for nothing: they are neither shown, nor do their ratings say anything.
+
+        Returns
+        -------
+        list of Ranking or None
+            None for a user who has rated nothing.
 
         Raises
         ------
@@ -134,53 +146,100 @@ class Serving:
             return []
         return self._suggest(loaded, ids) if kind is Kind.SUGGESTED else self._find_similar(loaded, ids)
 
-    def _suggest(self, loaded: LoadedModel, user_ids: Sequence[int]) -> list[Ranking]:
-        revision, batch = self._read_ratings(user_ids)
-        best = loaded.model.best(batch, RULES[Kind.SUGGESTED].limit)
-        return self._rankings(
-            loaded,
-            revision,
-            Kind.SUGGESTED,
-            [columns for columns, _ in best],
-            loaded.model.clip(_joined([scores for _, scores in best])),
+    def _suggest(self, loaded: LoadedModel, user_ids: Sequence[int]) -> list[Ranking | None]:
+        with self._engine.connect() as connection:  # all of it as of one moment
+            fingerprint = queries.data_fingerprint(connection)
+            ratings = ratings_of(connection, set(user_ids))
+            others = self._find_others(loaded, fingerprint, connection)
+        raters = set(ratings.user_ids.tolist())
+        existing = [user_id for user_id in user_ids if user_id in raters]
+        if not existing:
+            return [None] * len(user_ids)
+        if others is None:
+            batch = ratings_batch(existing, *ratings)
+        else:
+            columns = loaded.model.columns(ratings.movie_ids.astype(np.int32))
+            same = (columns < 0) | ~others[columns]
+            batch = ratings_batch(existing, *(array[same] for array in ratings))
+            # Nor is a user of that id who was trained on the same one.
+            batch = replace(batch, user_ids=np.zeros_like(batch.user_ids))
+        best = loaded.model.best(batch, RULES[Kind.SUGGESTED].limit, others)
+        ranked = iter(
+            self._rankings(
+                loaded,
+                fingerprint,
+                Kind.SUGGESTED,
+                [columns for columns, _ in best],
+                loaded.model.clip(_joined([scores for _, scores in best])),
+            )
         )
+        return [next(ranked) if user_id in raters else None for user_id in user_ids]
 
-    def _find_similar(self, loaded: LoadedModel, movie_ids: Sequence[int]) -> list[Ranking]:
-        revision = self.data_revision()
+    def _find_similar(self, loaded: LoadedModel, movie_ids: Sequence[int]) -> list[Ranking | None]:
+        with self._engine.connect() as connection:
+            fingerprint = queries.data_fingerprint(connection)
+            others = self._find_others(loaded, fingerprint, connection)
         nearest: list[NDArray[np.intp]] = []
         cosines: list[Float] = []
         for column in loaded.model.columns(np.asarray(movie_ids, dtype=np.int32)):
             # A movie that was imported after the training has no neighbours yet.
-            found = loaded.similarity.nearest(int(column)) if column >= 0 else _NOTHING
+            known = column >= 0 and (others is None or not others[column])
+            found = loaded.similarity.nearest(int(column), others) if known else _NOTHING
             nearest.append(found[0])
             cosines.append(found[1])
-        return self._rankings(loaded, revision, Kind.SIMILAR, nearest, _joined(cosines))
+        return [*self._rankings(loaded, fingerprint, Kind.SIMILAR, nearest, _joined(cosines))]
+
+    def _find_others(
+        self, loaded: LoadedModel, fingerprint: str, connection: Connection
+    ) -> NDArray[np.bool_] | None:
+        """Return which columns are no movies of the database, None for a model of its data."""
+        if loaded.manifest.data.fingerprint == fingerprint:
+            return None
+        case = loaded.manifest.version, fingerprint
+        if self._others is None or self._others[0] != case:
+            movies = list(queries.all_movies(connection))
+            found = identities(
+                (movie.title for movie in movies), ("|".join(movie.genres) for movie in movies)
+            )
+            found_ids = [movie.movie_id for movie in movies]
+            others = other_movies(loaded.model.movie_ids, loaded.movies, found_ids, found)
+            log.warning(
+                "the model was trained on other data than the database holds; train anew",
+                version=loaded.manifest.version,
+                trained_on=loaded.manifest.data.fingerprint,
+                data=fingerprint,
+                movies=len(others),
+                movies_left_out=int(others.sum()),
+            )
+            self._others = case, others
+        return self._others[1]
 
     @staticmethod
     def _rankings(
         loaded: LoadedModel,
-        revision: int,
+        fingerprint: str,
         kind: Kind,
         columns: list[NDArray[np.intp]],
         scores: Float,
     ) -> list[Ranking]:
         """Make a ranking of each array of columns; their scores are one behind the other."""
         decimals = RULES[kind].decimals
+        outdated = loaded.manifest.data.fingerprint != fingerprint
         # All at once: for one ranking NumPy takes longer to begin than to compute.
         movie_ids = loaded.model.movie_ids[np.concatenate(columns)].tolist()
         shown = np.rint(scores * 10**decimals).astype(np.int64).tolist()
         ends = list(accumulate(len(own) for own in columns))
         return [
-            Ranking(loaded.manifest.version, revision, decimals, movie_ids[start:end], shown[start:end])
+            Ranking(
+                loaded.manifest.version,
+                fingerprint,
+                decimals,
+                movie_ids[start:end],
+                shown[start:end],
+                outdated=outdated,
+            )
             for start, end in pairwise([0, *ends])
         ]
-
-    def _read_ratings(self, user_ids: Sequence[int]) -> tuple[int, RatingsBatch]:
-        """Read the ratings of a batch of users in one query."""
-        with self._engine.connect() as connection:
-            revision = queries.data_revision(connection)
-            ratings = ratings_of(connection, set(user_ids))
-        return revision, ratings_batch(user_ids, *ratings)
 
 
 def _joined(arrays: Sequence[Float]) -> Float:

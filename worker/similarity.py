@@ -48,7 +48,9 @@ class GenreSimilarity:
         vectorizer.fit(genres)
         return cls(vectorizer.transform(distinct).toarray(), combinations.astype(np.int32))
 
-    def nearest(self, column: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def nearest(
+        self, column: int, excluded: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return the movies most similar to one.
 
         Only movies that share a genre count, so a movie without genres has none. Cosines that show the same
@@ -58,6 +60,8 @@ class GenreSimilarity:
         ----------
         column : int
             The movie, in catalogue order.
+        excluded : ndarray of bool, shape (n_movies,), optional
+            Movies that are like none.
 
         Returns
         -------
@@ -71,6 +75,8 @@ class GenreSimilarity:
         rounded[cosines <= 0] = -np.inf
         scores = rounded[self.combinations]
         scores[column] = -np.inf
+        if excluded is not None:
+            scores[excluded] = -np.inf
         columns = top_k(scores, rule.limit)
         return columns, scores[columns]
 

@@ -14,6 +14,7 @@ from shared.database import bulk
 from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
+from worker.identity import identities, save_identities
 from worker.models.base import Catalogue, TrainingData
 from worker.models.registry import model_class
 from worker.similarity import GenreSimilarity
@@ -122,7 +123,9 @@ def train(
     progress(Step("reading ratings", 0))
     imported, dataset = bulk.read_dataset(engine)
     data = training_data(dataset)
-    del dataset  # twenty million ratings are half a gigabyte
+    by_id = dataset.movies.set_index("movie_id").loc[data.catalogue.movie_ids]
+    movies = identities(by_id["title"], by_id["genres"])
+    del by_id, dataset  # twenty million ratings are half a gigabyte
     read = time.perf_counter()
     model = model_class(config.algorithm).fit(data, config, progress)
     similarity = GenreSimilarity.fit(data.catalogue.genres)
@@ -131,6 +134,7 @@ def train(
     def write(directory: Path) -> None:
         model.save(directory)
         similarity.save(directory)
+        save_identities(directory, movies)
 
     progress(Step("storing the model", 0))
     return store.publish(

@@ -80,11 +80,11 @@ def stale(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) 
             key, field = keys.ranking(kind, entity_id)
             pipeline.hmget(key, field, keys.CHANGES_FIELD)
         replies = pipeline.execute()
-    current = serving.version, serving.data_revision()
+    current = serving.version, serving.data_fingerprint()
     found = []
     for entity_id, (packed, changes) in zip(ids, replies, strict=True):
         ranking = Ranking.from_bytes(packed) if packed else None
-        if ranking is None or (ranking.version, ranking.revision, ranking.changes) != (
+        if ranking is None or (ranking.version, ranking.fingerprint, ranking.changes) != (
             *current,
             int(changes or 0),
         ):
@@ -141,22 +141,21 @@ def warm(
     def compute(batch: Sequence[int]) -> tuple[int, int]:
         serving.refresh()
         wanted = stale(serving, cache, kind, batch)
-        if wanted:
-            compute_rankings(serving, cache, kind, wanted)
-        return len(batch), len(wanted)
+        return len(batch) - len(wanted), len(compute_rankings(serving, cache, kind, wanted))
 
     began = time.perf_counter()
     phase, unit = f"warming {_UNITS[kind]}s", _UNITS[kind]
-    done = computed = 0
+    done = computed = fresh = 0
     progress(Step(phase, 0, len(ids), unit))
+    batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
     pool = ThreadPoolExecutor(threads)
     try:
-        for size, n in pool.map(compute, (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))):
-            done, computed = done + size, computed + n
+        for batch, (still_fresh, n) in zip(batches, pool.map(compute, batches), strict=True):
+            done, computed, fresh = done + len(batch), computed + n, fresh + still_fresh
             progress(Step(phase, done, len(ids), unit))
     finally:
         pool.shutdown(cancel_futures=True)  # after an interrupt, wait only for what is being computed
-    return Warmed(computed, len(ids) - computed, time.perf_counter() - began)
+    return Warmed(computed, fresh, time.perf_counter() - began)
 
 
 def run_warming(

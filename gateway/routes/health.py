@@ -5,15 +5,17 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.state import State, state_of
+from gateway.tasks import Supervisor
+from shared.database.files import probe
+from shared.errors import ArtifactError
 from shared.keys import Counter
 
 router = APIRouter(tags=["health"])
 
-_OPTIONAL = frozenset({"warmer", "trainer"})
+_OPTIONAL = frozenset({"warmer", "trainer", "model"})
 
 
 class Alive(BaseModel):
@@ -53,7 +55,10 @@ async def livez() -> Response:
     responses={503: {"model": Readiness, "description": "Not yet; the checks say what is missing."}},
 )
 def readyz(state: Annotated[State, Depends(state_of)]) -> Response:
-    """Check database, queue, data, model and workers. A missing warmer or trainer does not count."""
+    """Check database, queue, data, model and workers.
+
+    A missing warmer or trainer does not count, nor does a model that was trained on other data.
+    """
     checks = {name: {"ok": not missing, "detail": detail} for name, (missing, detail) in _look(state).items()}
     ready = all(check["ok"] for name, check in checks.items() if name not in _OPTIONAL)
     counters = {counter.value: state.fleet.counters.get(counter.value, 0) for counter in Counter}
@@ -77,13 +82,42 @@ def _look(state: State) -> dict[str, tuple[bool, str]]:
         ),
         "warmer": (not fleet.warming, f"{len(fleet.warming)} running"),
         "trainer": (not fleet.training, f"{len(fleet.training)} running"),
+        "model": _model(state),
+        "background": _background(state.supervisor),
     }
+
+
+def _model(state: State) -> tuple[bool, str]:
+    """Tell whether the model in service was trained on the data that are there."""
+    version = state.fleet.newest_version
+    if version is None:
+        return True, "none yet"
+    try:
+        trained_on = state.store.manifest(version).data
+    except ArtifactError as error:
+        return True, str(error)
+    if trained_on.fingerprint == state.catalogue.fingerprint:
+        return False, f"trained on these data, {trained_on.name}"
+    return True, (
+        f"trained on other data ({trained_on.name}, {trained_on.fingerprint}) than the database holds "
+        f"({state.catalogue.fingerprint}): movies that differ are left out; run: movierec train"
+    )
+
+
+def _background(supervisor: Supervisor) -> tuple[bool, str]:
+    """Tell which background tasks fail; only those count without which no answer is right."""
+    failing = {name: health for name, health in supervisor.health.items() if health.failure}
+    if not failing:
+        return False, f"{len(supervisor.health)} tasks run"
+    detail = "; ".join(
+        f"{name} fails, {health.restarts} restarts: {health.failure}" for name, health in failing.items()
+    )
+    return any(health.essential for health in failing.values()), detail
 
 
 def _database(state: State) -> tuple[bool, str]:
     try:
-        with state.engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        probe(state.engine)
     except DBAPIError as error:
-        return True, f"does not answer: {type(error.orig).__name__}"
+        return True, f"does not answer: {error.orig}"
     return False, "reachable"

@@ -64,7 +64,7 @@ async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Dep
     if movie_id not in state.catalogue:
         raise UnknownMovie(movie_id)
     body = render.movie(movie_id, state.catalogue)
-    answer = Answer(body, state.fleet.newest_version or "", PUBLIC)
+    answer = Answer(body, state.fleet.newest_version or "", PUBLIC, data=state.catalogue.fingerprint)
     state.memory.put(paths.movie(movie_id), movie_id, state.memory.token(movie_id), answer)
     return send(request, answer, cached=True)
 

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
+from sqlalchemy import Engine
 
 from gateway import paths, render
+from gateway.catalogue import Catalogue
 from gateway.memory import Answer
 from gateway.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
 from gateway.ranking_cache import Question
@@ -90,17 +92,26 @@ async def rated(user_id: UserId, request: Request, state: Annotated[State, Depen
     kept = state.memory.get(path)
     if kept is not None:
         return send(request, kept, cached=True)
-    token = state.memory.token(user_id)
-    body = await asyncio.to_thread(_rated, state, user_id)
-    answer = Answer(body, state.fleet.newest_version or "", PRIVATE)
-    state.memory.put(path, user_id, token, answer)
-    return send(request, answer, cached=False)
+
+    async def read(catalogue: Catalogue) -> Answer | None:
+        token = state.memory.token(user_id)
+        body = await asyncio.to_thread(_rated, state.engine, user_id, catalogue)
+        if body is None:
+            return None
+        answer = Answer(body, state.fleet.newest_version or "", PRIVATE, data=catalogue.fingerprint)
+        state.memory.put(path, user_id, token, answer)
+        return answer
+
+    return send(request, await state.of_one_data_set(read), cached=False)
 
 
-def _rated(state: State, user_id: int) -> bytes:
-    catalogue = state.catalogue
-    with state.engine.connect() as connection:
+def _rated(engine: Engine, user_id: int, catalogue: Catalogue) -> bytes | None:
+    """Return the body for what a user rated, None if that is of other data than the catalogue."""
+    with engine.connect() as connection:  # both as of one moment
+        fingerprint = queries.data_fingerprint(connection)
         movies = queries.rated_movies(connection, user_id)
+    if fingerprint != catalogue.fingerprint:
+        return None
     if not movies:
         raise UnknownUser(user_id)
     return render.rated(user_id, movies, catalogue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from sqlalchemy.types import REAL
 
 from shared.database import queries
 from shared.database.engine import BUSY_TIMEOUT_MS
+from shared.database.files import require_file
 from shared.database.queries import Import
 from shared.database.schema import imports, movies, ratings, tags
 from shared.datasets.model import Dataset
@@ -185,6 +187,11 @@ def _bulk_connection(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "sqlite":
             from adbc_driver_sqlite import dbapi as sqlite
 
+            # The driver has a SQLite of its own, and two in one process do not see each other's locks: the
+            # last to close here would remove the write-ahead log that the other still writes to
+            # (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+            engine.dispose()
+            require_file(engine)
             opened: Any = sqlite.connect(str(url.database))
         else:
             from adbc_driver_postgresql import dbapi as postgresql
@@ -197,5 +204,5 @@ def _bulk_connection(engine: Engine) -> Iterator[Connection]:
                 with connection.cursor() as cursor:
                     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             yield connection
-    except Error as error:
+    except (Error, sqlite3.OperationalError) as error:
         raise ServiceError(f"The database refused: {error}") from error

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shared.database.files import follow_file
 from shared.database.schema import metadata
 from shared.errors import ConfigurationError, ServiceError
 
@@ -46,34 +47,48 @@ def database_url(text: str) -> URL:
 def open_database(text: str) -> Engine:
     """Connect, and make the tables where they are missing.
 
+    A transaction reads as of one moment, that of its first query, in either database.
+
     Raises
     ------
     ServiceError
         If the database does not answer or cannot be written.
     """
     url = database_url(text)
-    if url.get_backend_name() == "sqlite":
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite:
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
-        pool_pre_ping=url.get_backend_name() != "sqlite",
+        pool_pre_ping=not sqlite,
         max_overflow=_MOST_CONNECTIONS,
+        # SQLite's transactions are snapshots anyway, once they are begun.
+        **({} if sqlite else {"isolation_level": "REPEATABLE READ"}),
     )
-    if url.get_backend_name() == "sqlite":
+    if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
     try:
         metadata.create_all(engine)
     except DBAPIError as error:
         raise ServiceError(
             f"The database {url.render_as_string(hide_password=True)} cannot be used: {error.orig}"
         ) from error
+    if sqlite:
+        follow_file(engine)
     return engine
 
 
 def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    # Python's driver begins a transaction before a write only, so that each query would see another moment.
+    connection.isolation_level = None
     cursor = connection.cursor()
     # Readers never wait for the writer, and a crash loses no committed import.
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

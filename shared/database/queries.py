@@ -53,7 +53,7 @@ class Import:
     Attributes
     ----------
     import_id : int
-        The data revision; grows with each import.
+        Counts imports.
     name, fingerprint : str
         Of the imported files.
     n_users, n_movies, n_ratings, n_tags : int
@@ -77,12 +77,16 @@ def current_import(connection: Connection) -> Import | None:
 
 
 # On the way of every answer, so it is built once: that takes longer than to run it.
-_DATA_REVISION = select(func.max(imports.c.import_id))
+_DATA_FINGERPRINT = select(imports.c.fingerprint).order_by(imports.c.import_id.desc()).limit(1)
 
 
-def data_revision(connection: Connection) -> int:
-    """Return the revision of the data, 0 if nothing was imported yet."""
-    return connection.execute(_DATA_REVISION).scalar() or 0
+def data_fingerprint(connection: Connection) -> str:
+    """Return what tells the imported data from all others, empty if nothing was imported yet.
+
+    It is that of the contents: the number of an import says less, since it comes again after a restored
+    backup.
+    """
+    return connection.execute(_DATA_FINGERPRINT).scalar() or ""
 
 
 def split_genres(genres: str) -> list[str]:

@@ -37,7 +37,7 @@ tags = Table(
     Index("tags_by_user", "user_id", "movie_id"),
 )
 
-# One row an import; the newest one is what the other tables hold, and its id is the data revision.
+# One row an import; the newest one is what the other tables hold.
 imports = Table(
     "imports",
     metadata,

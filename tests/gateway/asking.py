@@ -12,6 +12,7 @@ from gateway.dispatch import Dispatcher, Found, StillWorkingError
 from gateway.fleet import Fleet
 from gateway.problems import Problem
 from gateway.ranking_cache import Question, RankingCache
+from gateway.tasks import Supervisor
 from shared import keys
 from shared.broker import Heartbeat, connect, connect_async, open_queue
 from shared.contract import Kind, News, QueueName, RankingEvent
@@ -19,12 +20,12 @@ from shared.ranking import Ranking
 from worker.jobs import write_rankings
 
 VERSION = "20261122T201530Z-svd-1f3c9a"
-REVISION = 1
+DATA = "0123456789abcdef"
 
 
-def ranking(entity_id: int, *, version: str = VERSION, revision: int = REVISION, changes: int = 0) -> Ranking:
+def ranking(entity_id: int, *, version: str = VERSION, data: str = DATA, changes: int = 0) -> Ranking:
     """Return a ranking that tells by its only movie whose it is."""
-    return Ranking(version, revision, 3, (entity_id + 1000,), (4000,), changes)
+    return Ranking(version, data, 3, (entity_id + 1000,), (4000,), changes)
 
 
 def suggested(*ids: int) -> list[Question]:
@@ -42,6 +43,8 @@ class Road:
         What is tested.
     fleet : Fleet
         Its workers, as it sees them.
+    supervisor : Supervisor
+        Of their background tasks.
     queue : redis.asyncio.Redis
         Its Redis.
     client : redis.Redis
@@ -52,13 +55,14 @@ class Road:
 
     dispatcher: Dispatcher
     fleet: Fleet
+    supervisor: Supervisor
     queue: redis.asyncio.Redis
     client: redis.Redis
     forgotten: list[News | None] = field(default_factory=list)
 
-    async def ask(self, question: Question, *, revision: int = REVISION, wait: bool = True) -> Found:
+    async def ask(self, question: Question, *, data: str = DATA, wait: bool = True) -> Found:
         """Ask as a route does."""
-        return await self.dispatcher.ask(question, revision, wait=wait)
+        return await self.dispatcher.ask(question, data, wait=wait)
 
     async def outcome(self, question: Question, *, wait: bool = False) -> Found | StillWorkingError | Problem:
         """Return what an answer or a refusal came to."""
@@ -122,7 +126,8 @@ async def open_road(
     for worker_id in workers:
         announce(client, worker_id, VERSION)
     fleet = Fleet(queue, 200, None, lambda: None)
-    await fleet.start()
+    supervisor = Supervisor()
+    await fleet.start(supervisor)
     dispatcher = Dispatcher(
         RankingCache(cache),
         queue,
@@ -132,12 +137,12 @@ async def open_road(
         forgotten.append,
         timedelta(seconds=wait_budget),
     )
-    await dispatcher.start()
+    await dispatcher.start(supervisor)
     try:
-        yield Road(dispatcher, fleet, queue, client, forgotten)
+        yield Road(dispatcher, fleet, supervisor, queue, client, forgotten)
     finally:
+        await supervisor.stop()
         await dispatcher.stop()
-        await fleet.stop()
         await queue.aclose()
         await cache.aclose()
         client.close()

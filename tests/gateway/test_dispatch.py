@@ -15,7 +15,7 @@ from shared import keys
 from shared.broker import Heartbeat, connect, open_queue
 from shared.contract import Kind, QueueName
 from shared.ranking import Ranking
-from tests.conftest import Trained
+from tests.conftest import Trained, rank
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for
 from worker.jobs import write_rankings
@@ -129,7 +129,7 @@ def test_a_claim_that_comes_after_another_gateways_answer(
         asked = pool.submit(gateway.client.get, "/api/v1/users/1/suggested_movies")
         wait_for(lambda: "cmdstat_hmget" in cache.info("commandstats"), "it looked into the cache")
         if written:
-            write_rankings(cache, Kind.SUGGESTED, [1], serving.rank(Kind.SUGGESTED, [1]))
+            write_rankings(cache, Kind.SUGGESTED, [1], rank(serving, Kind.SUGGESTED, [1]))
         answer = asked.result()
     assert answer.status_code == (200 if written else 202), answer.text
     # Where nobody works, it is asked again after a second.
@@ -153,7 +153,7 @@ def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, se
 
         answers = asyncio.run(ask())
         assert {answer.status_code for answer in answers} == {200}
-        for user_id, expected in zip(users[:20], serving.rank(Kind.SUGGESTED, users[:20]), strict=True):
+        for user_id, expected in zip(users[:20], rank(serving, Kind.SUGGESTED, users[:20]), strict=True):
             movies = answers[user_id - 1].json()["suggested_movies"]
             assert [movie["id"] for movie in movies] == list(expected.movie_ids)
         wait_for(lambda: not client.keys("movierec:claim:*"), "no claim is left")
@@ -228,7 +228,7 @@ def test_a_stale_ranking_is_not_taken_for_the_answer(
 ) -> None:
     """Nobody computes the new one, and the old one, which is still in the cache, must not be handed out."""
     key, field = keys.ranking(Kind.SUGGESTED, 1)
-    old = Ranking("20200101T000000Z-svd-000000", 1, 3, [1], [1])
+    old = Ranking("20200101T000000Z-svd-000000", "0123456789abcdef", 3, [1], [1])
     redis_client.hset(key, field, old.to_bytes())
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "WAIT_BUDGET": "3"}
     with Gateway(log=tmp_path / "gateway.log", **settings) as gateway, ThreadPoolExecutor(1) as pool:
@@ -243,7 +243,7 @@ def test_a_gateway_that_starts_without_workers_serves_what_is_cached(
     lonely_gateway: Gateway, redis_client: redis.Redis, serving: Serving
 ) -> None:
     key, field = keys.ranking(Kind.SUGGESTED, 1)
-    redis_client.hset(key, field, serving.rank(Kind.SUGGESTED, [1])[0].to_bytes())
+    redis_client.hset(key, field, rank(serving, Kind.SUGGESTED, [1])[0].to_bytes())
     answer = lonely_gateway.client.get("/api/v1/users/1/suggested_movies")
     assert (answer.status_code, answer.headers["X-Cache"]) == (200, "hit")
     assert lonely_gateway.client.get("/api/v1/users/2/suggested_movies").status_code == 503

@@ -57,13 +57,13 @@ def test_waits_that_begin_later_end_later_and_all_end() -> None:
 
 def test_only_the_first_outcome_of_a_flight_counts_and_nobody_is_told_twice() -> None:
     async def run() -> None:
-        flight = Flight(Question(Kind.SUGGESTED, 1), 1, 0, "job", asyncio.Event())
+        flight = Flight(Question(Kind.SUGGESTED, 1), "data", 0, "job", asyncio.Event())
         patience = Patience(BUDGET)
         flight.waiting = [patience.begin(), patience.begin()]
         with pytest.raises(TimeoutError):
             await flight.waiting[0]
         flight.waiting.append(patience.begin())
-        ranking = Ranking("v", 1, 3, [1], [4000])
+        ranking = Ranking("v", "", 3, [1], [4000])
         flight.land(ranking)
         flight.land(RuntimeError("too late"))
         await flight.waiting[2]
@@ -81,7 +81,7 @@ class Sent:
         self.gathering = Batches(self.batches.append, lambda: self.workers)
 
     def add(self, *ids: int, kind: Kind = Kind.SUGGESTED) -> list[Flight]:
-        return [self.gathering.add(Question(kind, entity_id), 7, entity_id % 5) for entity_id in ids]
+        return [self.gathering.add(Question(kind, entity_id), "data", entity_id % 5) for entity_id in ids]
 
     def land(self, *numbers: int) -> None:
         """Let all flights of batches land."""
@@ -111,7 +111,7 @@ def test_while_a_worker_is_free_a_batch_leaves_with_what_comes_at_the_same_momen
         for flight, batch in zip(flights, [sent.batches[0]] * 2 + [sent.batches[1]], strict=True):
             assert flight in batch.flights
             assert (flight.job_id, flight.queued) == (batch.job_id, batch.queued)
-            assert (flight.revision, flight.changes) == (7, flight.question.entity_id % 5)
+            assert (flight.fingerprint, flight.changes) == ("data", flight.question.entity_id % 5)
             assert (flight.tries, flight.outcome) == (1, None)
         assert sent.batches[0].job_id != sent.batches[1].job_id
 

@@ -18,10 +18,10 @@ from gateway.popularity import Popularity
 from shared import keys
 from shared.broker import connect, connect_async, open_queue
 from shared.contract import RULES, Kind, QueueName
-from tests.gateway.asking import REVISION, VERSION, announce
+from tests.gateway.asking import DATA, VERSION, announce
 
 DAY = 24 * 3600.0
-NEXT_REVISION = 2
+NEXT_DATA = "fedcba9876543210"
 NEWER_VERSION = "20261123T000000Z-svd-000000"
 
 
@@ -215,7 +215,7 @@ def test_what_is_asked_most_is_computed_first_each_kind_in_its_batches(run: Run)
         asked |= {keys.asked(Kind.SIMILAR, number): 3000.0 - number for number in range(1, 21)}
         counting.client.zadd(keys.ASKED, asked)
         began = counting.fleet.clock.now()
-        await counting.popularity.warm(REVISION)
+        await counting.popularity.warm(DATA)
         jobs = counting.warmed()
         assert [(job.func_name, len(job.kwargs["ids"])) for job in jobs] == [
             *[(RULES[Kind.SUGGESTED].job, 128)] * 7,
@@ -236,20 +236,20 @@ def test_several_gateways_have_it_done_once_for_each_model_and_data(redis_url: s
             await start_fleet(first, second)
             await first.ask("suggested:1")
 
-            async def jobs_after(revision: int) -> int:
+            async def jobs_after(data: str) -> int:
                 for gateway in (first, second, first, second):
-                    await gateway.popularity.warm(revision)
+                    await gateway.popularity.warm(data)
                 return len(first.warmed())
 
-            assert await jobs_after(REVISION) == 1
-            assert await jobs_after(NEXT_REVISION) == 2
+            assert await jobs_after(DATA) == 1
+            assert await jobs_after(NEXT_DATA) == 2
             await start_fleet(first, second, version=NEWER_VERSION)
-            assert await jobs_after(NEXT_REVISION) == 3
+            assert await jobs_after(NEXT_DATA) == 3
             ttl = keys.WARMING_TTL.total_seconds()
             for note in (
-                keys.warming(VERSION, REVISION),
-                keys.warming(VERSION, NEXT_REVISION),
-                keys.warming(NEWER_VERSION, NEXT_REVISION),
+                keys.warming(VERSION, DATA),
+                keys.warming(VERSION, NEXT_DATA),
+                keys.warming(NEWER_VERSION, NEXT_DATA),
             ):
                 assert 0 < first.client.ttl(note) <= ttl
 
@@ -260,9 +260,9 @@ def test_one_gateway_has_it_done_once_also_after_the_note_has_expired(run: Run) 
     async def test(counting: Counting) -> None:
         await start_fleet(counting)
         await counting.ask("suggested:1")
-        await counting.popularity.warm(REVISION)
-        counting.client.delete(keys.warming(VERSION, REVISION))
-        await counting.popularity.warm(REVISION)
+        await counting.popularity.warm(DATA)
+        counting.client.delete(keys.warming(VERSION, DATA))
+        await counting.popularity.warm(DATA)
         assert len(counting.warmed()) == 1
 
     run(test)
@@ -271,14 +271,14 @@ def test_one_gateway_has_it_done_once_also_after_the_note_has_expired(run: Run) 
 def test_without_a_warmer_it_waits_for_one(run: Run) -> None:
     async def test(counting: Counting) -> None:
         await counting.ask("suggested:1")
-        await counting.popularity.warm(REVISION)
+        await counting.popularity.warm(DATA)
         assert counting.warmed() == [], "there is no model yet"
         announce(counting.client, "worker", VERSION)
         await counting.fleet.look()
-        await counting.popularity.warm(REVISION)
+        await counting.popularity.warm(DATA)
         assert counting.warmed() == [], "nobody warms"
         await start_fleet(counting)
-        await counting.popularity.warm(REVISION)
+        await counting.popularity.warm(DATA)
         assert [job.kwargs["ids"] for job in counting.warmed()] == [[1]]
 
     run(test)
@@ -287,7 +287,7 @@ def test_without_a_warmer_it_waits_for_one(run: Run) -> None:
 def test_where_nothing_was_asked_nothing_is_queued(run: Run) -> None:
     async def test(counting: Counting) -> None:
         await start_fleet(counting)
-        await counting.popularity.warm(REVISION)
+        await counting.popularity.warm(DATA)
         assert counting.warmed() == []
 
     run(test)

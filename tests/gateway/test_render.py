@@ -17,7 +17,7 @@ FAR = catalogue._HIGHEST_LISTED + 1
 
 def catalogue_of(movie_ids: list[int]) -> Catalogue:
     fragments = {i: b'{"id":%d,"title":"T%d","genres":["A"]' % (i, i) for i in movie_ids}
-    return Catalogue(1, fragments, array("i"))
+    return Catalogue("data", fragments, array("i"))
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -34,7 +34,7 @@ def test_a_ranking_has_the_movies_that_there_are(
     most = {Kind.SUGGESTED: 5, Kind.SIMILAR: 1}[kind] * 10**decimals
     scores = data.draw(st.lists(st.integers(0, most), min_size=len(wanted), max_size=len(wanted)))
     movies = catalogue_of([i for i in [*range(1, 51), highest] if i not in missing])
-    body = json.loads(render.ranking(kind, Ranking("v", 1, decimals, wanted, scores), movies))
+    body = json.loads(render.ranking(kind, Ranking("v", "", decimals, wanted, scores), movies))
     ((name, shown),) = body.items()
     assert name == {Kind.SUGGESTED: "suggested_movies", Kind.SIMILAR: "most_similar_movies"}[kind]
     field = {Kind.SUGGESTED: "estimated_score", Kind.SIMILAR: "cosine_similarity"}[kind]

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from shared.database import bulk, profiles, queries
 from shared.database.engine import database_url, open_database
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, DataError, ServiceError
+from tests.conftest import PROJECT
 from worker.models.base import ratings_batch
 
 
@@ -195,3 +197,36 @@ def test_a_batch_does_not_depend_on_the_order_of_rows() -> None:
     assert batch.movie_ids.tolist() == [1, 5, 3, 9, 1, 5]
     again = ratings_batch([2, 7, 1, 2], *ratings[:, ::-1])
     np.testing.assert_array_equal(batch.ratings, again.ratings)
+
+
+def test_what_is_written_after_a_bulk_transfer_is_seen_by_other_processes(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    """Two libraries of SQLite are in this process, and neither sees the other's locks."""
+    url = f"sqlite:///{tmp_path / 'movierec.db'}"
+    engine = open_database(url)
+    with engine.connect() as connection:  # stays open in the pool
+        assert queries.current_import(connection) is None
+    bulk.replace_dataset(engine, dataset, "f1")
+    bulk.read_dataset(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE movies SET title = 'written'"))
+    script = (
+        "from shared.database import queries\n"
+        "from shared.database.engine import open_database\n"
+        f"with open_database({url!r}).connect() as connection:\n"
+        "    assert {movie.title for movie in queries.all_movies(connection)} == {'written'}\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=PROJECT)
+    engine.dispose()
+
+
+def test_a_transaction_reads_as_of_one_moment(engine: Engine, dataset: Dataset) -> None:
+    bulk.replace_dataset(engine, dataset, "f1")
+    with engine.connect() as reader:
+        assert queries.data_fingerprint(reader) == "f1"
+        with engine.begin() as writer:
+            writer.execute(text("DELETE FROM ratings"))
+        assert list(queries.all_users(reader))
+    with engine.connect() as reader:
+        assert not list(queries.all_users(reader))

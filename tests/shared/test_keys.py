@@ -15,6 +15,6 @@ def test_the_names_of_keys() -> None:
 
 
 def test_what_is_warmed_is_noted_for_each_model_and_data() -> None:
-    notes = {keys.warming(version, data) for version in ("v1", "v2") for data in (1, 2)}
+    notes = {keys.warming(version, data) for version in ("v1", "v2") for data in ("d1", "d2")}
     assert len(notes) == 4
     assert all(note.startswith("movierec:warming:v") for note in notes)

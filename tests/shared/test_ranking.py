@@ -6,7 +6,7 @@ from shared.ranking import FORMAT, Ranking
 rankings = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=200).map(
     lambda pairs: Ranking(
         version="20261122T201530Z-svd-1f3c9a",
-        revision=7,
+        fingerprint="0123456789abcdef",
         decimals=3,
         movie_ids=tuple(movie_id for movie_id, _ in pairs),
         scores=tuple(score for _, score in pairs),
@@ -20,7 +20,7 @@ def test_what_is_packed_is_unpacked(ranking: Ranking) -> None:
 
 
 def test_a_full_answer_is_small() -> None:
-    ranking = Ranking("20261122T201530Z-svd-1f3c9a", 1, 3, range(150), range(150))
+    ranking = Ranking("20261122T201530Z-svd-1f3c9a", "0123456789abcdef", 3, range(150), range(150))
     assert len(ranking.to_bytes()) < 1300
 
 
@@ -62,13 +62,15 @@ def test_more_or_less_bytes_are_no_ranking(ranking: Ranking, data: st.DataObject
     assert Ranking.from_bytes(packed + data.draw(st.binary(min_size=1, max_size=9))) is None
 
 
-def test_a_version_that_is_not_ascii_is_no_ranking() -> None:
-    packed = Ranking("version", 1, 3, [1], [2]).to_bytes()
+def test_a_name_that_is_not_ascii_is_no_ranking() -> None:
+    packed = Ranking("version", "data", 3, [1], [2]).to_bytes()
+    assert Ranking.from_bytes(packed) is not None
     assert Ranking.from_bytes(packed.replace(b"version", b"versi\xf6n")) is None
+    assert Ranking.from_bytes(packed.replace(b"data", b"d\xe4ta")) is None
 
 
 def test_another_format_is_none() -> None:
-    packed = Ranking("v", 1, 3, [1], [2]).to_bytes()
+    packed = Ranking("v", "f", 3, [1], [2]).to_bytes()
     assert Ranking.from_bytes(packed) is not None
     for other in (FORMAT - 1, FORMAT + 1):
         assert Ranking.from_bytes(bytes([other]) + packed[1:]) is None

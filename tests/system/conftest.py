@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from cli.processes import free_port
+from cli.redis_binary import find_redis_server
 from shared.datasets.generate import generate
 from tests.processes import Command, alive, wait_for
 
@@ -57,6 +58,10 @@ class Up(Command):
     def pids(self, words: str) -> list[int]:
         """Return the children in whose command line words occur."""
         return [pid for pid, command in self.children().items() if words in command]
+
+    def redis_pids(self) -> list[int]:
+        """Return the embedded Redis, whichever program that is here."""
+        return self.pids(find_redis_server().name)
 
     def token(self) -> dict[str, str]:
         """Return the header that writing needs."""

@@ -72,7 +72,7 @@ def test_redis_restarted_with_questions_and_a_training_queued(
     """
     first, *others = users
     assert up.client.get(suggestions(first)).status_code == 200
-    (server,) = up.pids("redis-server")
+    (server,) = up.redis_pids()
     workers = up.pids("--queue")
     others_alive = set(up.children()) - {server}
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def test_redis_restarted_with_questions_and_a_training_queued(
             patterns = ("rq:queue:*", "rq:job:*", "movierec:user:*", keys.TRAINING)
             before = contents(client, *patterns)
             os.kill(server, number)
-            wait_for(lambda: set(up.pids("redis-server")) - {server} and answers(client), "Redis is back")
+            wait_for(lambda: set(up.redis_pids()) - {server} and answers(client), "Redis is back")
             after = contents(client, *patterns)
             # The gateway may have asked again meanwhile, so the queue may be longer.
             queues = {key for key in before if key.startswith(b"rq:queue:")}

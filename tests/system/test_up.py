@@ -161,7 +161,7 @@ def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
     with connect((up.data_dir / "redis" / "url").read_text().strip()) as redis:
         wait_for(lambda: flushed(redis), "what was accepted is in the file")
-    (server,) = up.pids("redis-server")
+    (server,) = up.redis_pids()
     os.kill(server, signal.SIGKILL)
     wait_for(
         lambda: "Redis ended" in up.output and up.client.get("/readyz").status_code == 200, "all is back"

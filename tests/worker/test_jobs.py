@@ -13,7 +13,7 @@ from shared import keys
 from shared.broker import MovierecJob, announce_changes, enqueue_rankings, fetch_job, open_queue
 from shared.contract import RULES, Kind, News, QueueName, RankingEvent
 from shared.ranking import Ranking
-from tests.conftest import Trained
+from tests.conftest import Trained, rank
 from worker import jobs
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving
@@ -66,7 +66,7 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
         message = pubsub.get_message(timeout=5)
     assert message is not None
     assert News.from_text(message["data"].decode()) == News(RankingEvent.WRITTEN, kind, [1, 2])
-    expected = serving.rank(kind, [1, 2])
+    expected = rank(serving, kind, [1, 2])
     for entity_id, ranking in zip((1, 2), expected, strict=True):
         key, field = keys.ranking(kind, entity_id)
         stored = client.hget(key, field)
@@ -128,10 +128,10 @@ def test_a_failure_is_told_too(
 def test_a_change_of_ratings_while_a_job_runs_shows_in_what_it_wrote(
     work: Work, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rank = serving.rank
+    really_rank = serving.rank
 
-    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking]:
-        rankings = rank(kind, ids)
+    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking | None]:
+        rankings = really_rank(kind, ids)
         announce_changes(work.client, work.client, [1])
         return rankings
 

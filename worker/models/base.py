@@ -255,7 +255,9 @@ class Model(ABC):
         """
         return self._score(self._solve(batch))
 
-    def best(self, batch: RatingsBatch, k: int) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    def best(
+        self, batch: RatingsBatch, k: int, excluded: NDArray[np.bool_] | None = None
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
         """Return the best movies that each user has not rated.
 
         They are the same to the last digit whoever else is in the batch. A matrix product sums in another
@@ -267,6 +269,8 @@ class Model(ABC):
         batch : RatingsBatch
         k : int
             How many at most.
+        excluded : ndarray of bool, shape (n_movies,), optional
+            Columns that nobody gets.
 
         Returns
         -------
@@ -280,6 +284,8 @@ class Model(ABC):
         rated = self.columns(batch.movie_ids)
         known = rated >= 0
         bounds.lower[owners[known], rated[known]] = -np.inf
+        if excluded is not None:
+            bounds.lower[:, excluded] = -np.inf
         candidates = [bounds.candidates(row, k) for row in range(len(batch))]
         found = np.zeros(len(self.movie_ids), dtype=bool)
         for columns in candidates:

@@ -1,0 +1,92 @@
+"""Users who have rated nothing are neither ranked nor computed ahead."""
+
+import time
+
+import redis
+from rq.serializers import JSONSerializer
+
+from shared import keys
+from shared.broker import MovierecJob, enqueue_rankings, open_queue
+from shared.contract import RULES, Kind, News, QueueName, RankingEvent
+from shared.ranking import Ranking
+from worker import jobs
+from worker.rq_workers import ServeWorker
+from worker.serving import Serving
+from worker.warming import warm
+
+MADE_UP = 700_001
+
+
+def run(client: redis.Redis, queue: QueueName, ids: list[int]) -> list[News]:
+    """Run a job in this process and return what was published."""
+    with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(keys.ANSWERS_CHANNEL)
+        pubsub.get_message(timeout=5)
+        enqueue_rankings(
+            client, RULES[Kind.SUGGESTED].job, ids, job_id="0" * 32, deadline=time.time() + 60, queue=queue
+        )
+        worker = ServeWorker(
+            [open_queue(queue, client)],
+            connection=client,
+            job_class=MovierecJob,
+            serializer=JSONSerializer,
+        )
+        worker.work(burst=True, logging_level="CRITICAL")
+        told = []
+        while message := pubsub.get_message(timeout=0.5):
+            news = News.from_text(message["data"].decode())
+            assert news is not None
+            told.append(news)
+        return told
+
+
+def stored(client: redis.Redis, user_id: int) -> Ranking | None:
+    packed = client.hget(*keys.ranking(Kind.SUGGESTED, user_id))
+    return Ranking.from_bytes(packed) if isinstance(packed, bytes) else None
+
+
+def test_a_job_says_who_does_not_exist_and_answers_the_others(
+    redis_client: redis.Redis, context: jobs.ServingContext
+) -> None:
+    for user_id in (1, MADE_UP, 2):
+        redis_client.set(keys.claim(Kind.SUGGESTED, user_id), "x")
+    told = run(redis_client, QueueName.SERVE, [1, MADE_UP, 2])
+    assert told == [
+        News(RankingEvent.WRITTEN, Kind.SUGGESTED, [1, 2]),
+        News(RankingEvent.UNKNOWN, Kind.SUGGESTED, [MADE_UP]),
+    ]
+    expected = context.serving.rank(Kind.SUGGESTED, [1, 2])
+    found = [stored(redis_client, user_id) for user_id in (1, 2)]
+    for ranking, own in zip(found, expected, strict=True):
+        assert ranking is not None
+        assert own is not None
+        assert ranking.to_bytes() == own.to_bytes()
+    assert stored(redis_client, MADE_UP) is None
+    assert not redis_client.exists(keys.claim(Kind.SUGGESTED, MADE_UP))
+    assert redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == keys.SETTLED
+    assert redis_client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
+
+
+def test_a_job_for_nobody_who_exists(redis_client: redis.Redis, context: jobs.ServingContext) -> None:
+    told = run(redis_client, QueueName.SERVE, [MADE_UP])
+    assert told == [News(RankingEvent.UNKNOWN, Kind.SUGGESTED, [MADE_UP])]
+    assert redis_client.hgetall(keys.COUNTERS) == {}
+
+
+def test_who_does_not_exist_is_not_warmed_and_no_longer_counts_as_asked(
+    redis_client: redis.Redis, serving: Serving
+) -> None:
+    jobs.configure(jobs.ServingContext(serving, redis_client, redis_client, listens_to=QueueName.WARM))
+    for user_id in (1, MADE_UP):
+        redis_client.zadd(keys.ASKED, {keys.asked(Kind.SUGGESTED, user_id): 5})
+    told = run(redis_client, QueueName.WARM, [1, MADE_UP])
+    assert told == [News(RankingEvent.WRITTEN, Kind.SUGGESTED, [1])]
+    assert stored(redis_client, 1) is not None
+    assert stored(redis_client, MADE_UP) is None
+    assert redis_client.zrange(keys.ASKED, 0, -1) == [keys.asked(Kind.SUGGESTED, 1).encode()]
+
+
+def test_warming_in_bulk_leaves_out_who_does_not_exist(redis_client: redis.Redis, serving: Serving) -> None:
+    done = warm(serving, redis_client, Kind.SUGGESTED, [1, MADE_UP, 2])
+    assert (done.computed, done.fresh) == (2, 0)
+    assert stored(redis_client, MADE_UP) is None

@@ -1,0 +1,89 @@
+"""Telling whether a movie of one data set is the same in another."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from shared.errors import ArtifactError
+from worker.arrays import map_array, save_array
+
+_FILE = "movies.identity.npy"
+
+
+def identities(titles: Iterable[str], genres: Iterable[str]) -> NDArray[np.uint64]:
+    """Return a number for each movie that depends on its title and its genres alone.
+
+    Parameters
+    ----------
+    titles : iterable of str, length n_movies
+    genres : iterable of str, length n_movies
+        Joined by ``|``.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_movies,)
+    """
+    return np.fromiter(
+        (
+            xxhash.xxh3_64_intdigest(f"{title}\0{own}".encode())
+            for title, own in zip(titles, genres, strict=True)
+        ),
+        dtype=np.uint64,
+    )
+
+
+def save_identities(directory: Path, numbers: NDArray[np.uint64]) -> None:
+    """Write the identities of a model's movies, in its order, beside the model."""
+    save_array(directory / _FILE, numbers)
+
+
+def load_identities(directory: Path) -> NDArray[np.uint64] | None:
+    """Return what was saved; None for a version of a release that saved none.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not an array of numbers.
+    """
+    try:
+        return map_array(directory / _FILE)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{directory / _FILE} cannot be used: {error}") from error
+
+
+def other_movies(
+    movie_ids: NDArray[np.int32],
+    known: NDArray[np.uint64] | None,
+    found_ids: Sequence[int],
+    found: NDArray[np.uint64],
+) -> NDArray[np.bool_]:
+    """Tell which movies of a model are other ones in the database, or none.
+
+    Parameters
+    ----------
+    movie_ids : ndarray of int32, shape (n_movies,)
+        Of the model.
+    known : ndarray of uint64, shape (n_movies,), or None
+        Their identities; None if nobody knows, so that all count as others.
+    found_ids : sequence of int, length n_found
+        Movies in the database.
+    found : ndarray of uint64, shape (n_found,)
+        Their identities.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_movies,)
+    """
+    if known is None or not len(found):
+        return np.ones(len(movie_ids), dtype=bool)
+    ids = np.asarray(found_ids, dtype=np.int64)
+    order = np.argsort(ids)
+    places = np.minimum(np.searchsorted(ids, movie_ids, sorter=order), len(ids) - 1)
+    match = order[places]
+    different: NDArray[np.bool_] = (ids[match] != movie_ids) | (found[match] != known)
+    return different

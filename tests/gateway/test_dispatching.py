@@ -436,6 +436,19 @@ def test_what_nobody_answers_is_forgotten_in_the_end(redis_url: str) -> None:
     run(redis_url, test, wait_budget=0.1)
 
 
+def test_news_that_was_missed_while_the_connection_was_away_is_made_up_for(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        forgotten = len(road.forgotten)
+        road.write((ONE, ranking(1)))
+        (listener,) = [one for one in road.client.client_list() if one["sub"] != "0"]
+        road.client.client_kill_filter(_id=listener["id"])
+        assert (await asked).ranking == ranking(1)
+        assert road.forgotten[forgotten:] == [None], "what changed meanwhile is unknown"
+
+    run(redis_url, test)
+
+
 def test_news_that_are_none_of_ours_are_passed_over(redis_url: str) -> None:
     async def test(road: Road) -> None:
         (asked,) = await under_way(road, ONE)

@@ -3,14 +3,20 @@ from hypothesis import strategies as st
 
 from shared.ranking import FORMAT, Ranking
 
-rankings = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=200).map(
-    lambda pairs: Ranking(
+pairs = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=200)
+rankings = st.builds(
+    lambda pairs, changes, outdated: Ranking(
         version="20261122T201530Z-svd-1f3c9a",
         fingerprint="0123456789abcdef",
         decimals=3,
         movie_ids=tuple(movie_id for movie_id, _ in pairs),
         scores=tuple(score for _, score in pairs),
-    )
+        changes=changes,
+        outdated=outdated,
+    ),
+    pairs,
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
 )
 
 

@@ -1,6 +1,7 @@
 """What is asked most: counted by all gateways together, faded, bounded, and computed first after a change."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -226,6 +227,7 @@ def test_what_is_asked_most_is_computed_first_each_kind_in_its_batches(run: Run)
         assert jobs[8].kwargs["ids"] == list(range(1, 11)), "the others are not of the first thousand"
         assert all(55 < job.kwargs["deadline"] - began < 65 for job in jobs)
         assert len({job.id for job in jobs}) == len(jobs)
+        assert all(re.fullmatch("[0-9a-f]{32}", job.id) for job in jobs), "as all ids of ours"
 
     run(test)
 

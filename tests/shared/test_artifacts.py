@@ -65,11 +65,16 @@ def test_a_version_is_named_after_the_time_of_its_making(store: ArtifactStore) -
 
 def test_versions_that_cannot_be_read_hide_no_others(store: ArtifactStore) -> None:
     published = [publish(store).version for _ in range(4)]
-    (store.path(published[1]) / "manifest.json").write_text("{")
-    (store.path(published[2]) / "manifest.json").write_bytes(b"\xff")
     (store.directory / "something-else").mkdir()
     (store.directory / "something-else" / "manifest.json").write_text("{}")
-    assert [manifest.version for manifest in store.versions()] == [published[3], published[0]]
+    for version in published:  # whichever the disk names first
+        manifest = store.path(version) / "manifest.json"
+        sound = manifest.read_bytes()
+        for damaged in (b"{", b"\xff"):
+            manifest.write_bytes(damaged)
+            others = [other for other in reversed(published) if other != version]
+            assert [found.version for found in store.versions()] == others
+        manifest.write_bytes(sound)
 
 
 def test_a_failed_write_leaves_the_old_version(store: ArtifactStore) -> None:
@@ -119,6 +124,7 @@ def test_old_drafts_are_swept(store: ArtifactStore) -> None:
         (lambda path: (path / "a.npy").write_bytes(b"alphb"), "a.npy does not match"),
         (lambda path: (path / "a.npy").unlink(), "differ in: a.npy"),
         (lambda path: (path / "extra.npy").write_bytes(b""), "differ in: extra.npy"),
+        (lambda path: (path / "a.npy").rename(path / "c.npy"), r"differ in: a\.npy, c\.npy\."),
         (lambda path: (path / "manifest.json").write_text("{"), "cannot be read"),
         (lambda path: (path / "manifest.json").unlink(), "There is no model version"),
     ],

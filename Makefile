@@ -1,6 +1,7 @@
 # make up                  start everything on this machine (DATA=dir PORT=n WORKERS=n ALGORITHM=a)
 # make test                run the whole test suite
 # make lint                style, types and import rules
+# make mutants             which changes of the code no test notices (MODULE=path MINUTES=n for each)
 # make install             only install, into .venv
 # make lock                write the lock files anew from pyproject.toml
 # make matrix              all of the above in a clean clone, on each Python found here
@@ -15,7 +16,7 @@ BIN := .venv/bin
 UP_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(PORT),--port $(PORT)) \
               $(if $(WORKERS),--workers $(WORKERS)) $(if $(ALGORITHM),--algorithm $(ALGORITHM))
 
-.PHONY: up test lint install install-dev lock matrix clean
+.PHONY: up test lint mutants install install-dev lock matrix clean
 
 up: install
 	@exec $(BIN)/movierec up $(UP_OPTIONS)
@@ -28,6 +29,9 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: install-dev
+	@nice -n 15 $(BIN)/python -m tests.mutants $(MODULE) $(if $(MINUTES),--minutes $(MINUTES))
 
 install: .venv/installed
 install-dev: .venv/installed-dev

@@ -328,14 +328,11 @@ class Dispatcher:
         )
 
     async def _listen(self) -> None:
-        """Hear the news; after a pause of the connection, look for what was missed."""
+        """Hear the news, on one connection after the other."""
         while True:
             try:
-                async with self._queue.pubsub(ignore_subscribe_messages=True) as pubsub:
+                async with self._queue.pubsub() as pubsub:
                     await pubsub.subscribe(keys.ANSWERS_CHANNEL, keys.FLEET_CHANNEL)
-                    self._forget(None)
-                    self._listening.set()
-                    await self._collect(list(self._flights), just_written=False)
                     await self._hear(pubsub)
             except (RedisError, OSError) as error:
                 log.warning("no news from the workers", reason=str(error))
@@ -352,12 +349,21 @@ class Dispatcher:
                 await pubsub.ping()
                 continue
             last_heard = now
+            if message["type"] == "subscribe" and message["channel"] == keys.ANSWERS_CHANNEL.encode():
+                # Also when redis-py has renewed a lost connection, of which it says nothing else.
+                await self._make_up()
             if message["type"] != "message":
                 continue
             if message["channel"] == keys.FLEET_CHANNEL.encode():
                 self._spawn(self._fleet.look())
             elif (news := News.from_text(message["data"].decode(errors="replace"))) is not None:
                 self._handle(news)
+
+    async def _make_up(self) -> None:
+        """Make up for the news that were missed before the channel was heard."""
+        self._forget(None)
+        self._listening.set()
+        await self._collect(list(self._flights), just_written=False)
 
     def _handle(self, news: News) -> None:
         if news.event is RankingEvent.CHANGED:

@@ -1,7 +1,7 @@
 """What all tests share: real data, a real Redis, a real database, a trained model."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from cli.redis_server import RedisServer
 from shared.algorithms import SvdConfig
 from shared.artifacts import ArtifactStore, Manifest
 from shared.broker import connect
+from shared.contract import Kind
 from shared.database.engine import open_database
 from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
+from shared.ranking import Ranking
 from worker.serving import Serving
 from worker.training import train
 
@@ -106,3 +108,10 @@ def serving(trained: Trained) -> Serving:
     serving = Serving(trained.store, trained.engine)
     serving.refresh()
     return serving
+
+
+def rank(serving: Serving, kind: Kind, ids: Sequence[int]) -> list[Ranking]:
+    """Return the rankings of users or movies that there are."""
+    found = [ranking for ranking in serving.rank(kind, ids) if ranking is not None]
+    assert len(found) == len(ids), "one of them does not exist"
+    return found

@@ -121,8 +121,11 @@ def test_demo_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     options = ["--ratings", "1000", "--users", "30", "--movies", "100", "--seed", "7"]
     for name in ("a", "b"):
         assert run("data", "demo", *options, "--out", name, cwd=tmp_path).returncode == 0
-    for path in sorted((tmp_path / "a").iterdir()):
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b")
+    )
+    assert "ratings.csv" in first
+    assert first == second
 
 
 @pytest.mark.parametrize(
@@ -160,5 +163,5 @@ def test_settings_that_make_no_sense(variable: str, tmp_path: Path) -> None:
     ended = run("gateway", cwd=tmp_path, **{variable: "nonsense"})
     assert ended.returncode == 1
     assert "error: " in ended.stderr
-    assert variable.partition("_")[0] in ended.stderr.upper()
+    assert variable in ended.stderr
     assert "Traceback" not in ended.stderr

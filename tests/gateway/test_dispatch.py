@@ -15,7 +15,7 @@ from shared import keys
 from shared.broker import Heartbeat, connect, open_queue
 from shared.contract import Kind, QueueName
 from shared.ranking import Ranking
-from tests.conftest import Trained
+from tests.conftest import Trained, rank
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for
 from worker.jobs import write_rankings
@@ -89,6 +89,7 @@ def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, 
         second.wait_until_ready(2)
         with connect(service.redis_url) as client:
             client.delete(keys.ranking(Kind.SUGGESTED, 4)[0])
+            before = client.hget(keys.COUNTERS, keys.Counter.COMPUTED)
         paths = ["/api/v1/users/4/suggested_movies"] * 2
         with ThreadPoolExecutor(2) as pool:
             answers = list(
@@ -99,6 +100,9 @@ def test_the_second_gateway_is_answered_by_the_first_ones_job(service: Service, 
             )
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].content == answers[1].content
+    with connect(service.redis_url) as client:
+        after = client.hget(keys.COUNTERS, keys.Counter.COMPUTED)
+    assert int(after or 0) == int(before or 0) + 1
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -127,7 +131,7 @@ def test_a_claim_that_comes_after_another_gateways_answer(
         asked = pool.submit(gateway.client.get, "/api/v1/users/1/suggested_movies")
         wait_for(lambda: "cmdstat_hmget" in cache.info("commandstats"), "it looked into the cache")
         if written:
-            write_rankings(cache, Kind.SUGGESTED, [1], serving.rank(Kind.SUGGESTED, [1]))
+            write_rankings(cache, Kind.SUGGESTED, [1], rank(serving, Kind.SUGGESTED, [1]))
         answer = asked.result()
     assert answer.status_code == (200 if written else 202), answer.text
     # Where nobody works, it is asked again after a second.
@@ -151,7 +155,7 @@ def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, se
 
         answers = asyncio.run(ask())
         assert {answer.status_code for answer in answers} == {200}
-        for user_id, expected in zip(users[:20], serving.rank(Kind.SUGGESTED, users[:20]), strict=True):
+        for user_id, expected in zip(users[:20], rank(serving, Kind.SUGGESTED, users[:20]), strict=True):
             movies = answers[user_id - 1].json()["suggested_movies"]
             assert [movie["id"] for movie in movies] == list(expected.movie_ids)
         wait_for(lambda: not client.keys("movierec:claim:*"), "no claim is left")
@@ -241,7 +245,7 @@ def test_a_gateway_that_starts_without_workers_serves_what_is_cached(
     lonely_gateway: Gateway, redis_client: redis.Redis, serving: Serving
 ) -> None:
     key, field = keys.ranking(Kind.SUGGESTED, 1)
-    redis_client.hset(key, field, serving.rank(Kind.SUGGESTED, [1])[0].to_bytes())
+    redis_client.hset(key, field, rank(serving, Kind.SUGGESTED, [1])[0].to_bytes())
     answer = lonely_gateway.client.get("/api/v1/users/1/suggested_movies")
     assert (answer.status_code, answer.headers["X-Cache"]) == (200, "hit")
     assert lonely_gateway.client.get("/api/v1/users/2/suggested_movies").status_code == 503

@@ -12,6 +12,7 @@ from shared import keys
 from shared.broker import connect
 from shared.contract import Kind
 from shared.database import bulk
+from tests.conftest import rank
 from tests.gateway.conftest import Service
 from tests.surprise_reference import surprise_with
 from worker.models.svd import SvdModel
@@ -79,7 +80,7 @@ def test_suggestions_are_what_the_model_says(
     client: httpx.Client, serving: Serving, ratings: pd.DataFrame
 ) -> None:
     user_ids = sorted(ratings["user_id"].unique().tolist())[:10]
-    for user_id, expected in zip(user_ids, serving.rank(Kind.SUGGESTED, user_ids), strict=True):
+    for user_id, expected in zip(user_ids, rank(serving, Kind.SUGGESTED, user_ids), strict=True):
         movies = client.get(f"/api/v1/users/{user_id}/suggested_movies").json()["suggested_movies"]
         assert [movie["id"] for movie in movies] == list(expected.movie_ids)
         assert [round(movie["estimated_score"] * 1000) for movie in movies] == list(expected.scores)

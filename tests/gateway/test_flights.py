@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.flights import Flight, Patience
+from gateway.flights import Batch, Batches, Flight, Patience
 from gateway.ranking_cache import Question
-from shared.contract import Kind
+from shared.contract import BATCH_LIMIT, Kind
 from shared.ranking import Ranking
 
 BUDGET = 0.05
@@ -57,7 +57,7 @@ def test_waits_that_begin_later_end_later_and_all_end() -> None:
 
 def test_only_the_first_outcome_of_a_flight_counts_and_nobody_is_told_twice() -> None:
     async def run() -> None:
-        flight = Flight(Question(Kind.SUGGESTED, 1), 1, 0, "job", asyncio.Event())
+        flight = Flight(Question(Kind.SUGGESTED, 1), "data", 0, "job", asyncio.Event())
         patience = Patience(BUDGET)
         flight.waiting = [patience.begin(), patience.begin()]
         with pytest.raises(TimeoutError):
@@ -70,3 +70,139 @@ def test_only_the_first_outcome_of_a_flight_counts_and_nobody_is_told_twice() ->
         assert flight.outcome is ranking
 
     asyncio.run(run())
+
+
+class Sent:
+    """Gathers batches, and notes when each one leaves and with whom."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.batches: list[Batch] = []
+        self.gathering = Batches(self.batches.append, lambda: self.workers)
+
+    def add(self, *ids: int, kind: Kind = Kind.SUGGESTED) -> list[Flight]:
+        return [self.gathering.add(Question(kind, entity_id), "data", entity_id % 5) for entity_id in ids]
+
+    def land(self, *numbers: int) -> None:
+        """Let all flights of batches land."""
+        for number in numbers:
+            for flight in self.batches[number].flights:
+                self.gathering.landed(flight.job_id)
+
+    @property
+    def ids(self) -> list[list[int]]:
+        return [[flight.question.entity_id for flight in batch.flights] for batch in self.batches]
+
+
+async def turn() -> None:
+    """Let what is due at this moment happen."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def test_while_a_worker_is_free_a_batch_leaves_with_what_comes_at_the_same_moment() -> None:
+    async def run() -> None:
+        sent = Sent(workers=1)
+        flights = sent.add(1, 2) + sent.add(3, kind=Kind.SIMILAR)
+        assert sent.batches == []
+        await turn()
+        assert sent.ids == [[1, 2], [3]]
+        assert [batch.kind for batch in sent.batches] == [Kind.SUGGESTED, Kind.SIMILAR]
+        for flight, batch in zip(flights, [sent.batches[0]] * 2 + [sent.batches[1]], strict=True):
+            assert flight in batch.flights
+            assert (flight.job_id, flight.queued) == (batch.job_id, batch.queued)
+            assert (flight.fingerprint, flight.changes) == ("data", flight.question.entity_id % 5)
+            assert (flight.tries, flight.outcome) == (1, None)
+        assert sent.batches[0].job_id != sent.batches[1].job_id
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("workers", "jobs"), [(0, 2), (1, 2), (3, 6)])
+def test_each_worker_is_given_two_jobs_and_the_rest_waits_for_one_to_be_done(workers: int, jobs: int) -> None:
+    async def run() -> None:
+        sent = Sent(workers)
+        for number in range(jobs):
+            sent.add(number)
+            await turn()
+        sent.add(100, 101)
+        await turn()
+        sent.add(102)
+        await turn()
+        assert sent.ids == [[number] for number in range(jobs)], "the last three gather"
+        sent.land(jobs - 1)
+        assert sent.ids[jobs:] == [[100, 101, 102]], "one is done, so they leave at once"
+
+    asyncio.run(run())
+
+
+def test_a_job_is_done_when_its_last_question_is_answered() -> None:
+    async def run() -> None:
+        sent = Sent(workers=1)
+        sent.add(1, 2)
+        await turn()
+        sent.add(3)
+        await turn()
+        sent.add(4)
+        first = sent.batches[0].job_id
+        sent.gathering.landed("a job that nobody knows")
+        sent.gathering.landed(first)
+        assert sent.ids == [[1, 2], [3]]
+        sent.gathering.landed(first)
+        assert sent.ids == [[1, 2], [3], [4]]
+        sent.add(5)
+        sent.gathering.landed(first)  # told once more
+        await turn()
+        assert sent.ids == [[1, 2], [3], [4]], "two jobs are under way"
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_is_full_leaves_at_once_and_the_next_gathers() -> None:
+    async def run() -> None:
+        sent = Sent(workers=1)
+        sent.add(*range(BATCH_LIMIT - 1))
+        assert sent.batches == []
+        sent.add(1000)
+        assert [len(ids) for ids in sent.ids] == [BATCH_LIMIT]
+        sent.add(2000)
+        await turn()
+        sent.add(3000)
+        await turn()
+        assert sent.ids[1:] == [[2000]]
+        sent.land(1)
+        assert sent.ids[2:] == [[3000]]
+
+    asyncio.run(run())
+
+
+def test_kinds_share_the_workers_and_leave_while_there_are_any() -> None:
+    async def run() -> None:
+        sent = Sent(workers=1)
+        for number in (1, 2):
+            sent.add(number)
+            await turn()
+        sent.add(3)
+        sent.add(4, kind=Kind.SIMILAR)
+        sent.land(0)
+        assert sent.ids == [[1], [2], [3]], "one job is done, one more may leave"
+        sent.land(1)
+        assert sent.ids == [[1], [2], [3], [4]]
+
+    asyncio.run(run())
+
+
+def test_nobody_gathers_for_longer_than_a_moment() -> None:
+    async def run() -> None:
+        loop, sent = asyncio.get_running_loop(), Sent(workers=1)
+        for number in (1, 2):
+            sent.add(number)
+            await turn()
+        began = loop.time()
+        sent.add(3)
+        while len(sent.batches) < 3:
+            await asyncio.sleep(0.001)
+        assert loop.time() - began >= 0.024
+        assert sent.ids[2] == [3]
+
+    asyncio.run(asyncio.wait_for(run(), 10))

@@ -236,7 +236,8 @@ def test_totals_and_sets_that_are_damaged_end_no_watch(
 def put_job(client: redis.Redis, **fields: Any) -> str:
     job_id = uuid.uuid4().hex
     data = orjson.dumps([RULES[Kind.SUGGESTED].job, None, [], {}])
-    client.hset(f"rq:job:{job_id}", mapping={"data": data, "status": "finished", **fields})
+    stored: dict[Any, Any] = {"data": data, "status": "finished", **fields}
+    client.hset(f"rq:job:{job_id}", mapping=stored)
     return job_id
 
 

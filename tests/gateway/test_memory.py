@@ -1,5 +1,6 @@
 """Answers in the gateway's memory: what is kept, for how long, and what is dropped at once."""
 
+import re
 import time
 from datetime import timedelta
 
@@ -31,15 +32,21 @@ def test_what_is_kept_is_found_and_what_is_forgotten_is_not() -> None:
 
 
 @pytest.mark.parametrize("change", ["forget", "clear"])
-def test_what_was_read_before_a_change_is_not_kept_after_it(change: str) -> None:
+@pytest.mark.parametrize("n", [1, 2])
+def test_what_was_read_before_changes_is_not_kept_after_them(change: str, n: int) -> None:
     memory = AnswerMemory(10_000_000, MINUTE)
-    token = memory.token(1)
-    if change == "forget":
-        memory.forget([b"/1"], 1)
-    else:
-        memory.clear()
-    memory.put(b"/1", 1, token, answer())
-    assert memory.get(b"/1") is None
+    tokens = []
+    for _ in range(n):
+        tokens.append(memory.token(1))
+        if change == "forget":
+            memory.forget([b"/1"], 1)
+        else:
+            memory.clear()
+    for token in tokens:
+        memory.put(b"/1", 1, token, answer())
+        assert memory.get(b"/1") is None
+    memory.put(b"/1", 1, memory.token(1), answer())
+    assert memory.get(b"/1") is not None
 
 
 def test_a_change_of_one_user_leaves_the_others() -> None:
@@ -50,13 +57,16 @@ def test_a_change_of_one_user_leaves_the_others() -> None:
     assert memory.get(b"/1") is not None
 
 
-def test_the_time_to_live_ends() -> None:
-    memory = AnswerMemory(10_000_000, timedelta(milliseconds=30))
+def test_the_time_to_live_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    memory = AnswerMemory(10_000_000, MINUTE)
     memory.put(b"/1", 1, memory.token(1), answer())
-    deadline = time.monotonic() + 5
-    while memory.get(b"/1") is not None:
-        assert time.monotonic() < deadline
-    assert memory.size == 0
+    now[0] += 60
+    assert memory.get(b"/1") is not None
+    now[0] += 0.001
+    assert memory.get(b"/1") is None
+    assert memory.size == len(memory) == 0
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3000), st.booleans()), max_size=80))
@@ -85,9 +95,11 @@ def test_the_answer_that_was_asked_for_longest_ago_goes_first() -> None:
 
 
 def test_a_giant_is_not_kept_and_nothing_is_when_it_is_off() -> None:
-    memory = AnswerMemory(100_000, MINUTE)
-    memory.put(b"/1", 1, memory.token(1), answer(10_000))
+    memory = AnswerMemory(160_008, MINUTE)
+    memory.put(b"/1", 1, memory.token(1), answer(10_001))
     assert memory.get(b"/1") is None
+    memory.put(b"/1", 1, memory.token(1), answer(10_000))
+    assert memory.get(b"/1") is not None
     off = AnswerMemory(0, MINUTE)
     off.put(b"/1", 1, off.token(1), answer(0))
     assert off.get(b"/1") is None
@@ -102,6 +114,16 @@ def test_hits_are_counted_by_what_was_asked() -> None:
     assert memory.take_hits() == {"suggested:1": 2}
     assert memory.take_hits() == {}
     assert memory.answered == 3
+    memory.get(b"/1")
+    assert memory.take_hits() == {"suggested:1": 1}
+
+
+def test_the_head_is_that_of_the_answer() -> None:
+    plain, versioned = Answer(b"{}", "", "no-cache"), Answer(b"{}", "v-1", "public, max-age=60")
+    common = b"vary: Accept-Encoding, Origin\r\nx-cache: %b\r\ncache-control: %b\r\n"
+    assert plain.head == common % (b"hit", b"no-cache")
+    assert versioned.head == common % (b"hit", b"public, max-age=60") + b"x-model-version: v-1\r\n"
+    assert versioned.missed_head == common % (b"miss", b"public, max-age=60") + b"x-model-version: v-1\r\n"
 
 
 def test_tags_differ_by_body_and_by_encoding() -> None:
@@ -109,7 +131,13 @@ def test_tags_differ_by_body_and_by_encoding() -> None:
     tags = {one.tag(compressed=compressed) for one in (small, other) for compressed in (False, True)}
     assert len(tags) == 4
     assert Answer(b"a", "another", "").tag(compressed=False) == small.tag(compressed=False)
-    assert small.matches(b'"nothing", W/' + small.tag(compressed=True))
+    assert re.fullmatch(rb'"[0-9a-f]{32}"', small.tag(compressed=False))
+    assert small.tag(compressed=True) == small.tag(compressed=False)[:-1] + b'-gzip"'
+    for compressed in (False, True):
+        tag = small.tag(compressed=compressed)
+        for known in (tag, b"W/" + tag, b'"nothing", W/' + tag, b'"nothing",' + tag + b' , "more"'):
+            assert small.matches(known)
+            assert not other.matches(known)
     assert small.matches(b"*")
     assert not small.matches(other.tag(compressed=False))
 

@@ -6,12 +6,21 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
+import pytest
+import redis
+
+from gateway import overload
+from gateway.dispatch import StillWorkingError
 from gateway.joined_writes import JoinedWrites
 from gateway.overload import Door
 from gateway.ranking_cache import Question
 from shared.contract import Kind
+from shared.database import queries
 from tests.conftest import PROJECT, Trained
+from tests.gateway.asking import announce, open_road, ranking, suggested
 from tests.processes import Gateway, wait_for
 
 
@@ -36,12 +45,14 @@ def test_while_the_workers_are_not_full_everybody_comes_in() -> None:
     assert turned_away(Door(Demand()), SOME, 100) == 0
 
 
-def test_while_the_workers_are_full_a_sample_comes_in() -> None:
-    assert turned_away(Door(Demand(full=True)), SOME, 160) == 150
+def test_while_the_workers_are_full_one_in_sixteen_comes_in() -> None:
+    door = Door(Demand(full=True))
+    assert [door.turns_away(SOME) for _ in range(32)] == [*[True] * 15, False] * 2
 
 
 def test_what_the_cache_is_likely_to_have_comes_in_though_the_workers_are_full() -> None:
-    assert turned_away(Door(Demand(full=True, found_share=0.5)), SOME, 100) == 0
+    assert turned_away(Door(Demand(full=True, found_share=0.1)), SOME, 100) == 0
+    assert turned_away(Door(Demand(full=True, found_share=0.09)), SOME, 100) > 90
 
 
 def test_whoever_asks_for_what_is_under_way_comes_in_though_the_workers_are_full() -> None:
@@ -56,25 +67,100 @@ def test_while_behind_nobody_comes_in() -> None:
     assert turned_away(door, SOME, 100) == 100
 
 
+def test_the_door_closes_when_the_cache_has_nothing_and_opens_when_it_has(redis_url: str) -> None:
+    """Of the real demand: as many questions under way as one worker is given, and none was in the cache."""
+    under_way, others = suggested(*range(1, 1025)), suggested(*range(2001, 2161))
+
+    async def run() -> None:
+        async with open_road(redis_url, wait_budget=60) as road:
+            door = Door(road.dispatcher)
+            assert sum(map(door.turns_away, others)) == 0, "nothing is under way"
+            outcomes = await asyncio.gather(*map(road.outcome, under_way))
+            assert {type(outcome) for outcome in outcomes} == {StillWorkingError}
+            assert road.dispatcher.full
+            assert road.dispatcher.found_share < 0.01
+            assert sum(map(door.turns_away, others)) == 150, "all but a sample"
+            assert sum(map(door.turns_away, under_way)) == 0, "their answers cost nobody anything"
+
+            in_cache = suggested(*range(3001, 3013))
+            road.write(*((question, ranking(question.entity_id)) for question in in_cache))
+            for question in in_cache:
+                assert (await road.ask(question)).cached
+            assert road.dispatcher.full
+            assert sum(map(door.turns_away, others)) == 0, "the cache has a tenth of the latest questions"
+
+    asyncio.run(run())
+
+
+@pytest.mark.processes
+def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_answers_at_the_door(
+    trained: Trained, redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    announce(redis_client, "never-works", trained.manifest.version)
+    settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url, "WAIT_BUDGET": "60"}
+    with trained.engine.connect() as connection:
+        movies = [movie.movie_id for movie in queries.all_movies(connection)]
+    paths = [f"/api/v1/movies/{movie_id}/most_similar_movies" for movie_id in movies]
+    with Gateway(log=tmp_path / "gateway.log", **settings) as gateway:
+        gateway.wait_until_ready(1)
+        later = {"Prefer": "respond-async"}
+        # A batch is what a fleet is given that answers nothing; they gather for longer than a second.
+        assert {gateway.client.get(path, headers=later).status_code for path in paths[:128]} == {202}
+        refused = [gateway.client.get(path) for path in paths[128 : 128 + 320]]
+        assert {answer.status_code for answer in refused} == {503}
+        assert {answer.json()["type"] for answer in refused} == {"urn:movierec:problem:queue-full"}
+        at_the_door = ["More is asked" in answer.json()["detail"] for answer in refused]
+        # The cache had none of 0.99 ** n < 0.1 questions; after that one in sixteen is looked at.
+        assert at_the_door.index(True) == 230 - 128
+        assert sum(at_the_door[-160:]) == 150
+        assert gateway.client.get(paths[0], headers=later).status_code == 202, "it is under way"
+
+
+def test_a_door_begins_open() -> None:
+    door = Door(Demand())
+    assert door.behind is False
+    assert door.turned_away == 0
+
+
+def test_who_is_behind_has_caught_up_only_when_well_below_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lags of 250 ms and of 100 ms are the marks; between them all stays as it is."""
+    door, now, seen = Door(Demand()), [0.0], []
+    lags = iter([0.0, 0.2, 0.26, 0.2, 0.11, 0.09, 0.2])
+
+    async def sleep(seconds: float) -> None:
+        seen.append(door.behind)
+        lag = next(lags, None)
+        if lag is None:
+            raise asyncio.CancelledError
+        now[0] += seconds + lag
+
+    loop = SimpleNamespace(time=lambda: now[0])
+    monkeypatch.setattr(overload, "asyncio", SimpleNamespace(get_running_loop=lambda: loop, sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(door.watch())
+    assert seen[1:] == [False, False, True, True, True, False, False]
+
+
 def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
-    async def run() -> list[bool]:
+    async def run() -> None:
         door = Door(Demand())
         watch = asyncio.create_task(door.watch())
-        seen = [door.behind]
+
+        async def until(behind: bool) -> None:
+            while door.behind is not behind:
+                await asyncio.sleep(0.01)
+
+        assert not door.behind
         await asyncio.sleep(0.01)
         time.sleep(0.6)  # nothing else runs meanwhile
-        while not door.behind:
-            await asyncio.sleep(0)
-        seen.append(door.behind)
-        while door.behind:
-            await asyncio.sleep(0.01)
-        seen.append(door.behind)
+        await until(behind=True)
+        await until(behind=False)
         watch.cancel()
-        return seen
 
-    assert asyncio.run(run()) == [False, True, False]
+    asyncio.run(asyncio.wait_for(run(), 10))
 
 
+@pytest.mark.processes
 def test_while_behind_questions_are_turned_away_and_memory_answers(
     trained: Trained, redis_url: str, tmp_path: Path
 ) -> None:
@@ -100,9 +186,12 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         unknown = "/api/v1/users/999999/suggested_movies"
         assert client.get(unknown).status_code == 404
         switch.touch()
-        refused = wait_for(
-            lambda: (answer := client.get(unknown)).status_code == 503 and answer, "it turns away"
-        )
+
+        def turned_away() -> httpx.Response | None:
+            answer = client.get(unknown)
+            return answer if answer.status_code == 503 else None
+
+        refused = wait_for(turned_away, "it turns away")
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert refused.json()["type"] == "urn:movierec:problem:queue-full"
         assert int(refused.headers["Retry-After"]) > 0
@@ -113,6 +202,7 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         wait_for(lambda: client.get(unknown).status_code == 404, "it answers again")
 
 
+@pytest.mark.processes
 def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
     trained: Trained, redis_url: str, tmp_path: Path
 ) -> None:

@@ -90,7 +90,8 @@ def assert_all_in_order(transport: Transport) -> None:
 def test_others_have_their_turn_between_the_answers_to_a_burst() -> None:
     async def test(protocol: MemoryProtocol, transport: Transport) -> None:
         protocol.data_received(BURST)
-        assert not transport.reading
+        stopped = not transport.reading
+        assert stopped
         seen = [transport.answers()]
         while not transport.reading:
             await asyncio.sleep(0)

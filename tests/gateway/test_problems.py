@@ -1,10 +1,17 @@
 """What is wrong is said in one form, and nothing of the inside leaves."""
 
+import uuid
+from collections.abc import Iterator
+
 import httpx
 import pytest
+from rq import Queue
+from rq.serializers import JSONSerializer
 
 from gateway import problems
-from tests.gateway.conftest import TOKEN
+from shared.broker import connect, fetch_job
+from shared.contract import RULES, Kind
+from tests.gateway.conftest import TOKEN, Service
 from tests.processes import Gateway
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -119,7 +126,7 @@ def test_large_bodies(client: httpx.Client) -> None:
     headers = {**AUTHORIZED, "Content-Type": "application/json"}
     check(client.post("/api/v1/models", content=b" " * 70_000, headers=headers), 413, "body-too-large")
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[bytes]:
         for _ in range(100):
             yield b" " * 1000
 
@@ -142,10 +149,37 @@ def test_writing_needs_the_token(client: httpx.Client, headers: dict[str, str]) 
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("job_id", ["x", "0" * 32, "../../etc", "a" * 64])
+@pytest.mark.parametrize("job_id", ["x", "0" * 32, "..%5C..%5Cetc", "%2A", "a" * 64])
 def test_unknown_jobs(client: httpx.Client, job_id: str) -> None:
-    answer = client.get(f"/api/v1/jobs/{job_id}")
-    assert answer.status_code == 404
+    check(client.get(f"/api/v1/jobs/{job_id}"), 404, "unknown-job")
+
+
+@pytest.mark.parametrize("job_id", ["not-one-of-ours", "A" * 32, "a" * 31, "a" * 33, "0" * 31 + "g"])
+def test_jobs_of_others_are_unknown_though_they_are_in_redis(
+    client: httpx.Client, service: Service, job_id: str
+) -> None:
+    with connect(service.redis_url) as redis:
+        others = Queue("of-others", connection=redis, serializer=JSONSerializer)
+        job = others.enqueue(RULES[Kind.SUGGESTED].job, job_id=job_id)
+        try:
+            assert fetch_job(job_id, redis), "it is there"
+            check(client.get(f"/api/v1/jobs/{job_id}"), 404, "unknown-job", job_id)
+        finally:
+            job.delete()
+            others.delete()
+
+
+def test_a_job_of_ours_is_known(client: httpx.Client, service: Service) -> None:
+    job_id = uuid.uuid4().hex
+    with connect(service.redis_url) as redis:
+        others = Queue("of-others", connection=redis, serializer=JSONSerializer)
+        job = others.enqueue(RULES[Kind.SUGGESTED].job, job_id=job_id)
+        try:
+            answer = client.get(f"/api/v1/jobs/{job_id}")
+            assert (answer.status_code, answer.json()["state"]) == (200, "queued")
+        finally:
+            job.delete()
+            others.delete()
 
 
 def test_every_problem_has_a_name_of_its_own() -> None:

@@ -17,7 +17,7 @@ FAR = catalogue._HIGHEST_LISTED + 1
 
 def catalogue_of(movie_ids: list[int]) -> Catalogue:
     fragments = {i: b'{"id":%d,"title":"T%d","genres":["A"]' % (i, i) for i in movie_ids}
-    return Catalogue(1, fragments, array("i"))
+    return Catalogue("data", fragments, array("i"))
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -67,6 +67,7 @@ def test_alone_in_a_batch_from_redis_from_memory_and_warmed(
 
     for one in paths:
         service.remembering.get(one)
+    forget(service, kind, wanted)  # so that a hit is from nowhere else
     from_memory = [service.remembering.get(one) for one in paths]
     assert {answer.headers["X-Cache"] for answer in from_memory} == {"hit"}
 
@@ -89,9 +90,13 @@ def test_five_hundred_who_ask_the_same_are_one_computation(service: Service) -> 
     user_id = 30
     forget(service, Kind.SUGGESTED, [user_id])
     with connect(service.redis_url) as redis:
-        announce_changes(redis, redis, [user_id])  # so that memory has nothing of it
+        # So that memory has nothing of it: the news drops what the user has rated, too, and that shows.
+        rated = f"/api/v1/users/{user_id}"
+        service.remembering.get(rated)
+        assert service.remembering.get(rated).headers["X-Cache"] == "hit"
+        announce_changes(redis, redis, [user_id])
         wait_for(
-            lambda: service.remembering.get("/readyz").status_code == 200, "the gateway had time to hear it"
+            lambda: service.remembering.get(rated).headers["X-Cache"] == "miss", "the gateway has heard it"
         )
         before = int(redis.hget(keys.COUNTERS, keys.Counter.COMPUTED) or 0)
         gateways = [service.client, service.remembering]

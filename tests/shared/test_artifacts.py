@@ -1,6 +1,9 @@
 import json
 import os
+import re
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,33 @@ def test_old_versions_go_and_the_current_one_stays(store: ArtifactStore) -> None
     assert store.current_version() == published[-1]
 
 
+def test_the_current_version_stays_however_few_are_kept(store: ArtifactStore) -> None:
+    publish(store)
+    manifest = publish(store, keep=0)
+    assert [kept.version for kept in store.versions()] == [manifest.version] == [store.current_version()]
+
+
+def test_a_version_is_named_after_the_time_of_its_making(store: ArtifactStore) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    manifest = publish(store)
+    assert before <= manifest.created_at <= datetime.now(UTC)
+    assert re.fullmatch(f"{manifest.created_at:%Y%m%dT%H%M%SZ}-svd-[0-9a-f]{{6}}", manifest.version)
+
+
+def test_versions_that_cannot_be_read_hide_no_others(store: ArtifactStore) -> None:
+    published = [publish(store).version for _ in range(4)]
+    (store.directory / "something-else").mkdir()
+    (store.directory / "something-else" / "manifest.json").write_text("{}")
+    for version in published:  # whichever the disk names first
+        manifest = store.path(version) / "manifest.json"
+        sound = manifest.read_bytes()
+        for damaged in (b"{", b"\xff"):
+            manifest.write_bytes(damaged)
+            others = [other for other in reversed(published) if other != version]
+            assert [found.version for found in store.versions()] == others
+        manifest.write_bytes(sound)
+
+
 def test_a_failed_write_leaves_the_old_version(store: ArtifactStore) -> None:
     before = publish(store)
 
@@ -72,9 +102,20 @@ def test_old_drafts_are_swept(store: ArtifactStore) -> None:
     publish(store)
     draft = store.directory / ".20991122T201530Z-svd-1f3c9a.tmp"
     draft.mkdir()
-    os.utime(draft, (0, 0))
+    (draft / "a.npy").write_bytes(b"half")
+    pointer = store.directory / ".current.1f3c9a.tmp"
+    pointer.write_text("20991122T201530Z-svd-1f3c9a\n")
+    yesterday = time.time() - 24 * 3600
+    for path in (draft, pointer):
+        os.utime(path, (yesterday + 60, yesterday + 60))
+    publish(store)
+    assert draft.exists(), "it may still be written to"
+    assert pointer.exists()
+    for path in (draft, pointer):
+        os.utime(path, (yesterday - 60, yesterday - 60))
     publish(store)
     assert not draft.exists()
+    assert not pointer.exists()
 
 
 @pytest.mark.parametrize(
@@ -83,6 +124,7 @@ def test_old_drafts_are_swept(store: ArtifactStore) -> None:
         (lambda path: (path / "a.npy").write_bytes(b"alphb"), "a.npy does not match"),
         (lambda path: (path / "a.npy").unlink(), "differ in: a.npy"),
         (lambda path: (path / "extra.npy").write_bytes(b""), "differ in: extra.npy"),
+        (lambda path: (path / "a.npy").rename(path / "c.npy"), r"differ in: a\.npy, c\.npy\."),
         (lambda path: (path / "manifest.json").write_text("{", encoding="utf-8"), "cannot be read"),
         (lambda path: (path / "manifest.json").unlink(), "There is no model version"),
     ],
@@ -110,5 +152,12 @@ def test_names_that_are_no_versions_are_refused(store: ArtifactStore, name: str)
     with pytest.raises(ArtifactError, match="no model version"):
         store.manifest(name)
     (store.directory / "current").write_text(name, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"model/current holds '.{0,60}', which is no model version\.$"):
+        store.current_version()
+
+
+def test_a_pointer_that_is_no_text_is_refused(store: ArtifactStore) -> None:
+    publish(store)
+    (store.directory / "current").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ArtifactError, match="no model version"):
         store.current_version()

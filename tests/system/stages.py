@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import redis
@@ -30,6 +31,8 @@ _LOOK_SECONDS = 15
 """RQ's workers look this often or oftener for what dead ones left, by their own clocks."""
 
 _MOST_SECONDS = 300
+
+T = TypeVar("T")
 
 TOKEN = "a-token-for-the-tests-only"
 
@@ -67,44 +70,6 @@ SERVING = {
     "published": Stage("serve", "after", ("PUBLISH", keys.ANSWERS_CHANNEL)),
 }
 """The stages of a question, in a serving worker; two are one where cache and queue are the same Redis."""
-
-TRAINING = {"algorithm": "svd", "parameters": {"n_epochs": 5}}
-LONG_TRAINING = {"algorithm": "svd", "parameters": {"n_epochs": 300, "n_factors": 100}}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A moment in the life of a job.
-
-    Attributes
-    ----------
-    role : str
-        Queue of the worker that is to die there, or ``gateway``.
-    when : str
-        ``before`` a step, or ``after`` it: then the process dies when it is about to take the next step.
-    words : tuple of str
-        What must all occur in the step: commands sent to Redis in one go, or ``rename to <path>``.
-    where : str
-        ``parent``, ``child`` or ``parent child``: which of the processes of a worker takes the step.
-    """
-
-    role: str
-    when: str
-    words: tuple[str, ...]
-    where: str = "parent child"
-
-
-SERVING = {
-    "dequeued": Stage("serve", "after", ("LMOVE", "rq:queue:serve")),
-    "marked as started": Stage("serve", "after", ("HSET", "rq:job:", "\r\nstarted\r\n")),
-    "computed": Stage("serve", "before", ("movierec:user:", "\r\nsuggested\r\n")),
-    "written to the cache": Stage("serve", "before", ("PUBLISH", keys.ANSWERS_CHANNEL)),
-    "published": Stage("serve", "after", ("PUBLISH", keys.ANSWERS_CHANNEL)),
-}
-"""The stages of a question, in a serving worker; two are one where cache and queue are the same Redis."""
-
-WRITTEN = Stage("serve", "after", ("movierec:user:", "\r\nsuggested\r\n"))
-"""Where cache and queue are two: the ranking is in the cache, and nobody has been told."""
 
 TRAINING = {
     "training": Stage("train", "after", ("HSET", "rq:job:", '"phase": "training')),
@@ -290,7 +255,7 @@ class Running:
 
     def claims(self) -> set[bytes]:
         """Return the claims that are held."""
-        found = self.redis.keys("movierec:claim:*")
+        found = (bytes(key) for key in self.redis.scan_iter("movierec:claim:*"))
         return {key for key in found if self.redis.get(key) not in {None, keys.SETTLED}}
 
     def computed(self) -> int:
@@ -333,7 +298,7 @@ class RunningUp(Running):
             30,
         )
         for client in (self.client, self.witness.client):
-            wait_for(lambda client=client: ready(client, number), f"{number} workers serve", 30)
+            wait_for(partial(ready, client, number), f"{number} workers serve", 30)
 
 
 @contextmanager
@@ -466,6 +431,15 @@ class Watch:
         if answer.status_code != 200 or not answer.json()["suggested_movies"]:
             self.wrong.append(f"{answer.status_code} {answer.text[:200]}")
 
+    def until(self, look: Callable[[], T | None], what: str) -> T:
+        """Ask on and on until something is found, and return that."""
+
+        def ask_and_look() -> T | None:
+            self.ask()
+            return look()
+
+        return wait_for(ask_and_look, what)
+
 
 def pass_time(running: Running, pid: int, done: Callable[[], bool], *, workers: int, ahead: int = 0) -> int:
     """Let time pass for a worker until something is done; return how much it was.
@@ -506,7 +480,7 @@ def frozen(pids: Sequence[int], client: redis.Redis) -> Iterator[None]:
     try:
         # Redis would still hand one job to each that waits for one.
         for number in waiting(client):
-            client.client_kill_filter(_id=number)
+            client.client_kill_filter(_id=str(number))
         yield
     finally:
         for pid in pids:
@@ -527,7 +501,7 @@ def wake(client: redis.Redis) -> None:
 def flushed(client: redis.Redis) -> bool:
     """Tell whether all that Redis has accepted is in its file."""
     state = client.info("persistence")
-    return state["aof_buffer_length"] == 0 and state["aof_pending_bio_fsync"] == 0
+    return bool(state["aof_buffer_length"] == 0 and state["aof_pending_bio_fsync"] == 0)
 
 
 def answers(client: redis.Redis) -> bool:

@@ -60,7 +60,7 @@ class Running:
 
         def seen() -> bool:
             answer = self.gateway.client.get(PATHS[0])
-            return answer.headers.get("X-Data-Version") == fingerprint
+            return bool(answer.headers.get("X-Data-Version") == fingerprint)
 
         wait_for(seen, "the import is taken over", STALE_SECONDS + SLACK_SECONDS)
         answers = {}
@@ -182,7 +182,7 @@ def test_a_model_of_other_data_says_so_and_shows_no_movie_that_it_does_not_know(
 
     def served() -> bool:
         answer = client.get("/api/v1/users/1/suggested_movies")
-        return answer.headers.get("X-Model-Version") == trained.version
+        return bool(answer.headers.get("X-Model-Version") == trained.version)
 
     wait_for(served, "the new model serves")
     assert "X-Model-Outdated" not in client.get("/api/v1/users/1/suggested_movies").headers

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,10 @@ def tries_left(running: RunningPieces, job: str) -> int:
     return found.retries_left or 0
 
 
+def dead(pid: int) -> bool:
+    return not alive(pid)
+
+
 def files(running: RunningPieces) -> set[str]:
     return {path.name for path in (running.data_dir / "model").iterdir()}
 
@@ -55,12 +60,11 @@ def check_nothing_is_lost(
     """The training ends well and its model is served; until then every question is answered."""
 
     def ended() -> dict[str, Any] | None:
-        watch.ask()
         found: dict[str, Any] = running.client.get(job).json()
         assert found["state"] != "failed", found
         return found if found["state"] == "finished" else None
 
-    version = wait_for(ended, "the training is finished")["result"]["model_version"]
+    version = watch.until(ended, "the training is finished")["result"]["model_version"]
     wait_for(lambda: running.workers() == {version: 1}, "the new model is served")
     watch.ask()
     assert not watch.wrong
@@ -114,7 +118,7 @@ def test_a_trainer_killed_at_any_stage(running: RunningPieces, stages: list[str]
                 job = running.train()
             note = death.wait()
             assert running.trainer.process.wait(5) == -signal.SIGKILL
-            wait_for(lambda note=note: not alive(note["pid"]), "its child is dead, too", 5)
+            wait_for(partial(dead, note["pid"]), "its child is dead, too", 5)
         assert tries_left(running, job) == 3 - number
         running.start_trainer()
     assert time_until_tried_again(running, job, ahead) <= ahead + 120

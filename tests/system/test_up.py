@@ -5,13 +5,16 @@ import shutil
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from shared.broker import connect
 from tests.conftest import PROJECT
 from tests.processes import alive, wait_for
 from tests.system.conftest import Up
+from tests.system.stages import flushed
 
 pytestmark = pytest.mark.system
 
@@ -115,7 +118,7 @@ def test_a_retraining_is_taken_over_without_a_failed_request(up: Up) -> None:
     assert result["model_version"] == after != before
     assert up.client.get("/api/v1/models/current").json()["version"] == after
     assert statuses == {200}
-    assert versions <= {before, after}
+    assert before in versions <= {before, after}
     assert any(phase == "training svd" and done > 0 for phase, done in progress)
     fresh = up.client.get("/api/v1/users/1/suggested_movies")
     assert fresh.headers["X-Model-Version"] == after
@@ -123,27 +126,32 @@ def test_a_retraining_is_taken_over_without_a_failed_request(up: Up) -> None:
 
 
 def test_a_worker_that_is_killed_while_it_answers_is_replaced(up: Up) -> None:
-    """Stop both in the middle, so that the question is surely in their hands, and kill one."""
-    workers = up.pids("--queue serve")
-    assert len(workers) == 2
-    victim, other = workers
-    os.kill(other, signal.SIGSTOP)  # the victim alone can take the question
-    os.kill(victim, signal.SIGSTOP)
-    from concurrent.futures import ThreadPoolExecutor
+    """Whichever of the two had the question in its hands, the client gets the answer, late at the most.
 
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(up.client.get, "/api/v1/users/7/suggested_movies")
-        time.sleep(0.2)  # both hang; whoever holds the question when it is killed takes it along
-        os.kill(victim, signal.SIGKILL)
-        os.kill(other, signal.SIGCONT)
+    If it was the one that was killed, the question counts as lost when the queue has been idle for a second,
+    and is asked again: well within the five seconds that a client waits. So it is neither a 202 nor a 503.
+    """
+    path = "/api/v1/users/7/suggested_movies"
+    victim, other = up.pids("--queue serve")
+    url = (up.data_dir / "redis" / "url").read_text().strip()
+    with connect(url) as redis, ThreadPoolExecutor(1) as pool:
+        try:
+            for pid in (victim, other):
+                os.kill(pid, signal.SIGSTOP)
+            asked = pool.submit(up.client.get, path)
+            wait_for(
+                lambda: redis.exists("rq:queue:serve:intermediate"), "Redis has handed it to one of them"
+            )
+            os.kill(victim, signal.SIGKILL)
+        finally:
+            os.kill(other, signal.SIGCONT)
         answer = asked.result(timeout=20)
-    assert answer.status_code in {200, 202, 503}
-    assert answer.elapsed.total_seconds() < 6
+    assert (answer.status_code, answer.headers.get("X-Cache")) == (200, "miss"), answer.text
+    assert answer.elapsed.total_seconds() < 5
     wait_for(lambda: len(up.pids("--queue serve")) == 2, "the worker is started again")
-    wait_for(
-        lambda: up.client.get("/api/v1/users/7/suggested_movies").status_code == 200, "the answer comes", 20
-    )
-    assert "starting it again" in up.output
+    again = up.client.get(path)
+    assert (again.headers["X-Cache"], again.content) == ("hit", answer.content)
+    assert up.output.count("starting it again") == 1
 
 
 def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
@@ -151,7 +159,8 @@ def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
     (trainer,) = up.pids("--queue train")
     os.kill(trainer, signal.SIGSTOP)  # the training stays in the queue
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
-    time.sleep(1.1)  # appendfsync everysec: what was accepted more than a second ago is on the disk
+    with connect((up.data_dir / "redis" / "url").read_text().strip()) as redis:
+        wait_for(lambda: flushed(redis), "what was accepted is in the file")
     (server,) = up.redis_pids()
     os.kill(server, signal.SIGKILL)
     wait_for(

@@ -1,12 +1,14 @@
 """Commands that work on a service while it runs."""
 
+import re
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Command
+from tests.conftest import PROJECT
+from tests.processes import Command, wait_for
 from tests.system.conftest import Up
 
 pytestmark = pytest.mark.system
@@ -37,14 +39,30 @@ def test_warming_everybody_answers_every_question_from_the_cache(up: Up, tmp_pat
 
 
 def test_an_interrupted_run_leaves_the_service_alone(up: Up, tmp_path: Path) -> None:
-    command = Command("warm", "--users", "all", log=tmp_path / "command.log")
-    assert command.stop(signal.SIGINT) in {
-        0,
-        130,
-        -signal.SIGINT,
-    }  # done already, in the middle, at the start
+    """In the middle: it stands still in its first batch until it has been interrupted."""
+    begun = tmp_path / "begun"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'warm' in sys.orig_argv:\n"
+        "    import pathlib, signal, time\n"
+        "    from worker.serving import Serving\n"
+        "    rank = Serving.rank\n"
+        "    def slowly(self, kind, ids):\n"
+        f"        pathlib.Path({str(begun)!r}).touch()\n"
+        "        time.sleep(1)\n"
+        "        return rank(self, kind, ids)\n"
+        "    Serving.rank = slowly\n"
+    )
+    slow = {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
+    command = Command("warm", "--users", "all", "--movies", "none", log=tmp_path / "command.log", **slow)
+    wait_for(begun.exists, "it computes")
+    assert command.stop(signal.SIGINT) == 130
+    assert "Traceback" not in command.output
+    assert "Computed" not in command.output
     assert up.client.get("/api/v1/users/7/suggested_movies").status_code == 200
-    assert "100" in run(tmp_path, "warm", "--users", "all")
+    printed = run(tmp_path, "warm", "--users", "all", "--movies", "none")
+    computed, fresh = map(int, re.findall(r"(?:Computed|;) (\d+) users", printed))
+    assert computed + fresh == 100
 
 
 def test_changed_ratings_are_told(up: Up, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,24 @@ def test_figures_of_a_fold_are_sane(dataset: Dataset) -> None:
         assert 0 < fold.ndcg_at_10 < 1
         assert 0 < fold.recall_at_20 < 1
         assert 0 < fold.coverage <= 1
-        assert fold.peak_megabytes >= 0
+        assert fold.fit_seconds > 0
+        assert fold.test_seconds > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell")
+def test_the_peak_of_a_fold_is_what_it_takes_at_once(
+    monkeypatch: pytest.MonkeyPatch, dataset: Dataset
+) -> None:
+    """Sixty megabytes more for a moment, long given back when the fold is over."""
+    fit = SvdModel.fit
+
+    def with_much(*arguments: Any) -> SvdModel:
+        assert np.ones(60 << 20, dtype=np.uint8).all()
+        return fit(*arguments)
+
+    monkeypatch.setattr(SvdModel, "fit", with_much)
+    for fold in cross_validate(dataset, [SVD], n_folds=2, seed=0).results[SVD]:
+        assert 55 < fold.peak_megabytes < 200
 
 
 def test_contenders_are_read_and_wrong_ones_refused() -> None:

@@ -1,6 +1,7 @@
 """Jobs as RQ runs them: from the queue, by a real worker class, on a real Redis."""
 
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ from shared import keys
 from shared.broker import MovierecJob, announce_changes, enqueue_rankings, fetch_job, open_queue
 from shared.contract import RULES, Kind, News, QueueName, RankingEvent
 from shared.ranking import Ranking
-from tests.conftest import Trained
+from tests.conftest import Trained, rank
 from worker import jobs
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving
@@ -44,6 +45,12 @@ def work(redis_client: redis.Redis, context: jobs.ServingContext) -> Work:
     return Work(redis_client)
 
 
+def stored(client: redis.Redis, user_id: int) -> bytes:
+    packed = client.hget(*keys.ranking(Kind.SUGGESTED, user_id))
+    assert isinstance(packed, bytes)
+    return packed
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
     work: Work, serving: Serving, kind: Kind
@@ -59,7 +66,7 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
         message = pubsub.get_message(timeout=5)
     assert message is not None
     assert News.from_text(message["data"].decode()) == News(RankingEvent.WRITTEN, kind, [1, 2])
-    expected = serving.rank(kind, [1, 2])
+    expected = rank(serving, kind, [1, 2])
     for entity_id, ranking in zip((1, 2), expected, strict=True):
         key, field = keys.ranking(kind, entity_id)
         stored = client.hget(key, field)
@@ -77,11 +84,13 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
 def test_running_a_job_twice_changes_nothing(work: Work) -> None:
     work.ask(Kind.SUGGESTED, [1])
     work()
-    key, field = keys.ranking(Kind.SUGGESTED, 1)
-    first = work.client.hget(key, field)
+    first = stored(work.client, 1)
+    assert Ranking.from_bytes(first), "something was written"
+    work.client.hset(*keys.ranking(Kind.SUGGESTED, 1), b"what the second one has to write over")
     work.ask(Kind.SUGGESTED, [1])
     work()
-    assert work.client.hget(key, field) == first
+    assert stored(work.client, 1) == first
+    assert work.client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
 
 
 def test_work_that_nobody_waits_for_is_skipped(work: Work) -> None:
@@ -119,33 +128,36 @@ def test_a_failure_is_told_too(
 def test_a_change_of_ratings_while_a_job_runs_shows_in_what_it_wrote(
     work: Work, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rank = serving.rank
+    really_rank = serving.rank
 
-    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking]:
-        rankings = rank(kind, ids)
+    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking | None]:
+        rankings = really_rank(kind, ids)
         announce_changes(work.client, work.client, [1])
         return rankings
 
-    key, field = keys.ranking(Kind.SUGGESTED, 1)
     work.ask(Kind.SUGGESTED, [1])
     work()
+    work.client.hset(*keys.ranking(Kind.SUGGESTED, 1), b"what the second one has to write over")
     monkeypatch.setattr(serving, "rank", change_meanwhile)
     work.ask(Kind.SUGGESTED, [1])
     work()
-    stored = Ranking.from_bytes(work.client.hget(key, field) or b"")
-    assert stored is not None
-    assert (stored.changes, work.client.hget(key, keys.CHANGES_FIELD)) == (0, b"1")
+    ranking = Ranking.from_bytes(stored(work.client, 1))
+    assert ranking is not None
+    key, _ = keys.ranking(Kind.SUGGESTED, 1)
+    assert (ranking.changes, work.client.hget(key, keys.CHANGES_FIELD)) == (0, b"1")
 
 
 @pytest.mark.parametrize(
     "function", ["os.system", "os.getpid", "worker.jobs.configure", "worker.jobs._answer", "builtins.print"]
 )
-def test_a_forged_job_is_not_run(work: Work, function: str) -> None:
+def test_a_forged_job_is_not_run(work: Work, function: str, tmp_path: Path) -> None:
     from rq import Queue
 
+    mark = tmp_path / "was-here"
     forger = Queue("serve", connection=work.client, serializer=JSONSerializer)
-    forged = forger.enqueue(function, "touch /tmp/movierec-was-here")
+    forged = forger.enqueue(function, f"touch {mark}")
     work()
+    assert not mark.exists()
     job = fetch_job(forged.id, work.client)
     assert job is not None
     assert job.get_status() == JobStatus.FAILED

@@ -85,10 +85,12 @@ def test_a_worker_says_how_long_a_job_takes_it(redis_client: redis.Redis, start:
     before = wait_for(serving(redis_client, worker), "it serves")
     assert before.job_seconds == 0
     ask(redis_client, "question", QueueName.SERVE, [1, 2])
-    after = wait_for(
-        lambda: (found := heartbeat_of(redis_client, worker)) and found.job_seconds and found,
-        "it has measured",
-    )
+
+    def measured() -> Heartbeat | None:
+        found = heartbeat_of(redis_client, worker)
+        return found if found is not None and found.job_seconds else None
+
+    after = wait_for(measured, "it has measured")
     assert 0 < after.job_seconds < 5
 
 

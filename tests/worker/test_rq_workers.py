@@ -70,7 +70,7 @@ class CountingConnection(Connection):
 
     def send_packed_command(self, command: object, check_health: bool = True) -> None:
         CountingConnection.sent += 1
-        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+        super().send_packed_command(command, check_health)
 
 
 def test_a_job_costs_four_round_trips_and_a_heartbeat_now_and_then(
@@ -127,7 +127,7 @@ def test_rq_sees_of_a_job_what_it_always_sees(
     assert queue.started_job_registry.get_job_ids() == []
     assert not redis_client.keys("rq:execution*")
     assert not redis_client.keys("rq:worker:*:executions")
-    worker.refresh()  # type: ignore[no-untyped-call]
+    worker.refresh()
     assert (worker.successful_job_count, worker.failed_job_count) == (1, 0)
     assert worker.get_state() == WorkerStatus.IDLE
     assert worker.pace.seconds > 0

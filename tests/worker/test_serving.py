@@ -9,7 +9,7 @@ from shared.artifacts import ArtifactStore
 from shared.contract import Kind
 from shared.database import bulk
 from shared.errors import ArtifactError
-from tests.conftest import Trained
+from tests.conftest import Trained, rank
 from worker.serving import Serving
 from worker.training import train
 
@@ -24,7 +24,7 @@ def test_suggestions_are_unrated_ordered_and_in_the_scale(
     serving: Serving, trained: Trained, user_ids: list[int]
 ) -> None:
     ratings = bulk.read_dataset(trained.engine)[1].ratings
-    for user_id, ranking in zip(user_ids, serving.rank(Kind.SUGGESTED, user_ids), strict=True):
+    for user_id, ranking in zip(user_ids, rank(serving, Kind.SUGGESTED, user_ids), strict=True):
         rated = set(ratings.loc[ratings["user_id"] == user_id, "movie_id"])
         assert not rated & set(ranking.movie_ids)
         assert len(ranking.movie_ids) == len(set(ranking.movie_ids)) == 150
@@ -38,13 +38,13 @@ def test_suggestions_are_unrated_ordered_and_in_the_scale(
 def test_a_batch_gives_the_same_bytes_as_single_jobs(
     serving: Serving, user_ids: list[int], kind: Kind
 ) -> None:
-    together = serving.rank(kind, user_ids)
+    together = rank(serving, kind, user_ids)
     for entity_id, ranking in zip(user_ids, together, strict=True):
-        assert serving.rank(kind, [entity_id])[0].to_bytes() == ranking.to_bytes()
+        assert rank(serving, kind, [entity_id])[0].to_bytes() == ranking.to_bytes()
 
 
 def test_a_movie_the_model_does_not_know_is_like_none(serving: Serving) -> None:
-    assert serving.rank(Kind.SIMILAR, [2**31 - 1])[0].movie_ids == []
+    assert rank(serving, Kind.SIMILAR, [2**31 - 1])[0].movie_ids == []
 
 
 def test_without_a_model_nothing_is_ranked(trained: Trained, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_without_a_model_nothing_is_ranked(trained: Trained, tmp_path: Path) -> 
     serving.refresh()
     assert serving.version is None
     with pytest.raises(ArtifactError, match="movierec train"):
-        serving.rank(Kind.SUGGESTED, [1])
+        rank(serving, Kind.SUGGESTED, [1])
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def own_store(trained: Trained, tmp_path: Path) -> ArtifactStore:
 def test_a_new_version_is_taken_over(trained: Trained, own_store: ArtifactStore) -> None:
     serving = Serving(own_store, trained.engine)
     serving.refresh()
-    before = serving.rank(Kind.SUGGESTED, [1])[0]
+    before = rank(serving, Kind.SUGGESTED, [1])[0]
     published = train(trained.engine, own_store, SvdConfig(n_epochs=2, n_factors=2), keep=5)
-    assert serving.rank(Kind.SUGGESTED, [1])[0] == before
+    assert rank(serving, Kind.SUGGESTED, [1])[0] == before
     serving.refresh()
-    after = serving.rank(Kind.SUGGESTED, [1])[0]
+    after = rank(serving, Kind.SUGGESTED, [1])[0]
     assert after.version == published.version != before.version
 
 
@@ -95,7 +95,7 @@ def test_a_corrupt_version_is_refused_once_and_the_old_one_serves(
         serving.refresh()
     assert serving.version == good
     assert [entry["version"] for entry in logs if entry["event"] == "model refused"] == [bad]
-    assert serving.rank(Kind.SUGGESTED, [1])[0].version == good
+    assert rank(serving, Kind.SUGGESTED, [1])[0].version == good
 
 
 def test_a_start_with_a_corrupt_version_falls_back_to_the_one_before(
@@ -147,7 +147,7 @@ def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Train
     places = {movie_id: place for place, movie_id in enumerate(model.movie_ids.tolist())}
     unrated = [movie_id for movie_id in scores if movie_id not in set(own["movie_id"])]
     expected = sorted(unrated, key=lambda movie_id: (-scores[movie_id], places[movie_id]))[:150]
-    ranking = serving.rank(Kind.SUGGESTED, [user_id])[0]
+    ranking = rank(serving, Kind.SUGGESTED, [user_id])[0]
     assert ranking.movie_ids == expected
     clipped = np.clip([scores[movie_id] for movie_id in expected], *model.scale)
     assert [f"{score / 1000:.3f}" for score in ranking.scores] == [f"{score:.3f}" for score in clipped]

@@ -15,7 +15,7 @@ import structlog
 
 from cli import prepare
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore
+from shared.artifacts import ArtifactStore, Manifest
 from shared.contract import Kind
 from shared.errors import ArtifactError, DataError, UnreadableArtifactError
 from shared.settings import WorkerSettings, load
@@ -147,7 +147,9 @@ def test_an_unsound_version_is_refused_once_and_the_newest_sound_one_serves(
             serving.refresh()
     assert serving.version == sound
     assert refusals(logs) == [version]
-    assert serving.rank(Kind.SUGGESTED, [1])[0].version == sound
+    ranking = serving.rank(Kind.SUGGESTED, [1])[0]
+    assert ranking is not None
+    assert ranking.version == sound
 
 
 def test_several_unsound_versions_are_each_read_once(
@@ -159,7 +161,12 @@ def test_several_unsound_versions_are_each_read_once(
         change_manifest(store.path(version), algorithm="magic")
     verified: list[str] = []
     verify = store.verify
-    monkeypatch.setattr(store, "verify", lambda version: verified.append(version) or verify(version))
+
+    def note(version: str) -> Manifest:
+        verified.append(version)
+        return verify(version)
+
+    monkeypatch.setattr(store, "verify", note)
     serving = Serving(store, trained.engine)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):

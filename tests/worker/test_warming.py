@@ -22,7 +22,7 @@ from shared.errors import ArtifactError, ServiceError
 from shared.progress import Step
 from shared.ranking import Ranking
 from shared.settings import WorkerSettings, load
-from tests.conftest import Trained
+from tests.conftest import Trained, rank
 from worker import jobs, warming
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving
@@ -109,7 +109,7 @@ def test_a_warm_job_computes_what_is_not_there_and_tells_of_it(
     assert message is not None
     assert News.from_text(message["data"].decode()) == News(RankingEvent.WRITTEN, kind, [2, 3])
     for entity_id in (1, 2, 3):
-        assert stored(client, kind, entity_id) == serving.rank(kind, [entity_id])[0].to_bytes()
+        assert stored(client, kind, entity_id) == rank(serving, kind, [entity_id])[0].to_bytes()
     assert client.get(keys.claim(kind, 2)) == b"x", "a claim is a user's question"
     assert client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
     assert warmer(kind, [3, 2, 1]).return_value() == {"computed": 0, "expired": 0, "shed": 0}
@@ -158,7 +158,7 @@ def test_a_warm_job_uses_the_newest_model(
     published = train(
         own_engine, ArtifactStore(own_dir / "model"), SvdConfig(n_epochs=1, n_factors=2), keep=5
     )
-    assert warmer(Kind.SUGGESTED, [1]).return_value()["computed"] == 1
+    assert warmer(Kind.SUGGESTED, [1]).return_value() == {"computed": 1, "expired": 0, "shed": 0}
     assert version_of(stored(redis_client, Kind.SUGGESTED, 1)) == published.version != before
 
 
@@ -246,7 +246,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(
     third = warm(serving, redis_client, Kind.SUGGESTED, users)
     assert (third.computed, third.fresh) == (0, len(users))
     for user_id in (users[0], users[-1]):
-        expected = serving.rank(Kind.SUGGESTED, [user_id])[0].to_bytes()
+        expected = rank(serving, Kind.SUGGESTED, [user_id])[0].to_bytes()
         assert stored(redis_client, Kind.SUGGESTED, user_id) == expected
         assert 0 < redis_client.ttl(keys.ranking(Kind.SUGGESTED, user_id)[0]) <= 24 * 3600
 

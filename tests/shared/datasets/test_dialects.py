@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -188,7 +189,7 @@ def _ratings(values: list[str], times: list[str] | None = None, header: str = ""
     ],
 )
 def test_scales(
-    write: Write, ratings: list[str], options: dict[str, Scale], stars: list[float], note: str
+    write: Write, ratings: list[str], options: dict[str, Any], stars: list[float], note: str
 ) -> None:
     data = read_dataset(write({"ratings.csv": _ratings(ratings, ["5"])}), options=ReadingOptions(**options))
     np.testing.assert_array_equal(data.ratings.rating, np.array(stars, dtype=np.float32))

@@ -266,7 +266,7 @@ def test_a_silent_resolver_is_not_waited_for(tmp_path: Path, monkeypatch: pytest
     answer = threading.Event()
     monkeypatch.setattr(download_module, "_RESOLVE_SECONDS", 0.05)
     monkeypatch.setattr(download_module, "proxy_for", lambda url: None)
-    monkeypatch.setattr(download_module.socket, "getaddrinfo", lambda *_: answer.wait(10))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: answer.wait(10))
     with pytest.raises(DownloadError, match=r"cannot find the server example\.org: no answer"):
         download(_NAME, tmp_path, base_url="http://example.org")
     answer.set()

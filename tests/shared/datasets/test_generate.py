@@ -2,6 +2,7 @@ import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,14 @@ from shared.errors import DataError
 from shared.genres import NO_GENRES
 from shared.progress import Step
 
-_SIZES = {"n_ratings": 80_000, "n_users": 800, "n_movies": 4_000}
+
+class Sizes(TypedDict):
+    n_ratings: int
+    n_users: int
+    n_movies: int
+
+
+_SIZES = Sizes(n_ratings=80_000, n_users=800, n_movies=4_000)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +153,7 @@ def test_the_summary_is_written_down(generated: tuple[Path, GeneratedSummary]) -
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
-    sizes = {"n_ratings": 3_000, "n_users": 80, "n_movies": 300}
+    sizes = Sizes(n_ratings=3_000, n_users=80, n_movies=300)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         generate(tmp_path / name, **sizes, seed=seed)
     assert _contents(tmp_path / "a") == _contents(tmp_path / "b")

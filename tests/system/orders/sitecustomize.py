@@ -113,9 +113,13 @@ def _watch_redis(steps: _Steps) -> None:
         steps.begins(as_bytes(command))
         return await send_async(self, command, *arguments, **options)
 
-    AbstractConnection.send_packed_command = send_packed_command
-    AbstractConnection.read_response = read_response
-    AsyncConnection.send_packed_command = send_packed_command_async
+    _replace(AbstractConnection, send_packed_command=send_packed_command, read_response=read_response)
+    _replace(AsyncConnection, send_packed_command=send_packed_command_async)
+
+
+def _replace(owner: object, **functions: Any) -> None:
+    for name, function in functions.items():
+        setattr(owner, name, function)
 
 
 def _watch_files(steps: _Steps) -> None:
@@ -148,7 +152,7 @@ def _watch_clocks() -> None:
     """
     from datetime import timedelta
 
-    import rq
+    import rq.utils
 
     def seconds(name: str) -> float:
         try:
@@ -165,7 +169,7 @@ def _watch_clocks() -> None:
     time.monotonic = lambda: real_monotonic() + seconds("later")
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "rq" and getattr(module, "now", None) is real_now:
-            module.now = lambda: real_now() + timedelta(seconds=shift())
+            _replace(module, now=lambda: real_now() + timedelta(seconds=shift()))
 
 
 ROLE = _role()

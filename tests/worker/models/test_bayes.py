@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from shared.errors import ConfigurationError
 from shared.progress import Step
 from worker.models.base import Catalogue, RatingsBatch, TrainingData
 from worker.models.bayes import BayesModel
+from worker.models.bayes_chain import Chain
 
 NOISE = 0.5
 SMALL = BayesConfig(n_factors=4, n_sweeps=24, burn_in=8, n_samples=4, rated_rank=4, holdout=0)
@@ -79,8 +81,8 @@ def planted() -> Planted:
     )
     seen = rng.random(truth.shape) < 0.3
     users, movies = (axis.astype(np.int32) for axis in np.nonzero(seen))
-    ratings = truth[seen] + rng.normal(0, NOISE, len(users))
-    return Planted(training_data(users, movies, ratings.astype(np.float32)), truth, seen)
+    ratings = (truth[seen] + rng.normal(0, NOISE, len(users))).astype(np.float32)
+    return Planted(training_data(users, movies, ratings), truth, seen)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,8 @@ def small_data(seed: int = 0) -> TrainingData:
     rng = np.random.default_rng(seed)
     seen = rng.random((40, 30)) < 0.4
     users, movies = (axis.astype(np.int32) for axis in np.nonzero(seen))
-    return training_data(users, movies, rng.integers(1, 11, len(users)).astype(np.float32) / 2, n_movies=30)
+    ratings = rng.integers(1, 11, len(users)).astype(np.float32) / np.float32(2)
+    return training_data(users, movies, ratings, n_movies=30)
 
 
 def test_planted_factors_are_recovered_from_noise(planted: Planted, model: BayesModel) -> None:
@@ -175,14 +178,12 @@ def test_the_number_of_threads_changes_nothing(first: BayesModel, threads: int) 
 def test_folding_in_agrees_with_the_chain(planted: Planted) -> None:
     from worker.models import bayes_training
 
-    chains = []
-    make = bayes_training.Chain
-
-    class Spy(make):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: object) -> None:
+    class Spy(Chain):
+        def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             chains.append(self)
-            self.total, self.n_sweeps = 0.0, 0
+            self.total: NDArray[np.floating] = np.zeros(planted.truth.shape)
+            self.n_sweeps = 0
 
         def sweep(self) -> None:
             super().sweep()
@@ -191,6 +192,7 @@ def test_folding_in_agrees_with_the_chain(planted: Planted) -> None:
                 u, m = self.users.means, self.movies.rows
                 self.total = self.total + u[:, :-1] @ m[:, :-1].T + u[:, -1:] + m[:, -1]
 
+    chains: list[Spy] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bayes_training, "Chain", Spy)
         config = BayesConfig(n_factors=4, n_sweeps=60, burn_in=20, n_samples=12, rated_rank=0, holdout=0)

@@ -1,0 +1,148 @@
+"""A dispatcher in this process, on a real Redis where the test says who works and what they answer."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import redis
+import redis.asyncio
+
+from gateway.dispatch import Dispatcher, Found, StillWorkingError
+from gateway.fleet import Fleet
+from gateway.problems import Problem
+from gateway.ranking_cache import Question, RankingCache
+from gateway.tasks import Supervisor
+from shared import keys
+from shared.broker import Heartbeat, connect, connect_async, open_queue
+from shared.contract import Kind, News, QueueName, RankingEvent
+from shared.ranking import Ranking
+from worker.jobs import write_rankings
+
+VERSION = "20261122T201530Z-svd-1f3c9a"
+DATA = "0123456789abcdef"
+
+
+def ranking(entity_id: int, *, version: str = VERSION, data: str = DATA, changes: int = 0) -> Ranking:
+    """Return a ranking that tells by its only movie whose it is."""
+    return Ranking(version, data, 3, (entity_id + 1000,), (4000,), changes)
+
+
+def suggested(*ids: int) -> list[Question]:
+    """Return questions for suggestions."""
+    return [Question(Kind.SUGGESTED, entity_id) for entity_id in ids]
+
+
+@dataclass
+class Road:
+    """The way from a question to its answer.
+
+    Attributes
+    ----------
+    dispatcher : Dispatcher
+        What is tested.
+    fleet : Fleet
+        Its workers, as it sees them.
+    supervisor : Supervisor
+        Of their background tasks.
+    queue : redis.asyncio.Redis
+        Its Redis.
+    client : redis.Redis
+        The same, for the test.
+    forgotten : list of News or None
+        What it said to have changed.
+    """
+
+    dispatcher: Dispatcher
+    fleet: Fleet
+    supervisor: Supervisor
+    queue: redis.asyncio.Redis
+    client: redis.Redis
+    forgotten: list[News | None] = field(default_factory=list)
+
+    async def ask(self, question: Question, *, data: str = DATA, wait: bool = True) -> Found:
+        """Ask as a route does."""
+        return await self.dispatcher.ask(question, data, wait=wait)
+
+    async def outcome(self, question: Question, *, wait: bool = False) -> Found | StillWorkingError | Problem:
+        """Return what an answer or a refusal came to."""
+        try:
+            return await self.ask(question, wait=wait)
+        except (StillWorkingError, Problem) as error:
+            return error
+
+    def write(self, *rankings: tuple[Question, Ranking]) -> None:
+        """Write rankings to the cache and say nothing."""
+        for question, found in rankings:
+            write_rankings(self.client, question.kind, [question.entity_id], [found])
+
+    def tell(self, event: RankingEvent, *questions: Question) -> None:
+        """Publish news of questions of one kind."""
+        (kind,) = {question.kind for question in questions}
+        ids = [question.entity_id for question in questions]
+        self.client.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
+
+    def answer(self, *rankings: tuple[Question, Ranking]) -> None:
+        """Do as a worker that has computed rankings of one kind."""
+        self.write(*rankings)
+        for question, _ in rankings:
+            self.client.set(keys.claim(*question), keys.SETTLED, px=keys.SETTLED_TTL)
+        self.tell(RankingEvent.WRITTEN, *(question for question, _ in rankings))
+
+    def jobs(self) -> list[list[int]]:
+        """Return the ids of each job in the queue."""
+        return [job.kwargs["ids"] for job in open_queue(QueueName.SERVE, self.client).jobs]
+
+    async def announce(self, worker_id: str, version: str | None = VERSION) -> None:
+        """Let a worker be alive until the test is over, and the fleet know of it."""
+        announce(self.client, worker_id, version)
+        await self.fleet.look()
+
+
+def announce(
+    client: redis.Redis, worker_id: str, version: str | None, queue: QueueName = QueueName.SERVE
+) -> None:
+    """Put the heartbeat of a worker into Redis that never expires."""
+    heartbeat = Heartbeat(worker_id=worker_id, queue=queue, host="here", pid=1, model_version=version)
+    client.set(keys.worker(worker_id), heartbeat.model_dump_json())
+    client.sadd(keys.workers(queue), worker_id)
+
+
+async def everybody_exists(user_id: int) -> bool:
+    return True
+
+
+@asynccontextmanager
+async def open_road(
+    url: str,
+    *,
+    workers: Sequence[str] = ("worker",),
+    wait_budget: float = 5.0,
+    user_exists: Callable[[int], Awaitable[bool]] = everybody_exists,
+) -> AsyncIterator[Road]:
+    """Open a road on which so many workers live, and none works."""
+    queue, cache, client = connect_async(url, 1.5), connect_async(url, 1.5), connect(url)
+    forgotten: list[News | None] = []
+    for worker_id in workers:
+        announce(client, worker_id, VERSION)
+    fleet = Fleet(queue, 200, None, lambda: None)
+    supervisor = Supervisor()
+    await fleet.start(supervisor)
+    dispatcher = Dispatcher(
+        RankingCache(cache),
+        queue,
+        client,
+        fleet,
+        user_exists,
+        forgotten.append,
+        timedelta(seconds=wait_budget),
+    )
+    await dispatcher.start(supervisor)
+    try:
+        yield Road(dispatcher, fleet, supervisor, queue, client, forgotten)
+    finally:
+        await supervisor.stop()
+        await dispatcher.stop()
+        await queue.aclose()
+        await cache.aclose()
+        client.close()

@@ -1,0 +1,487 @@
+"""The rules between a question and its answer, on a real Redis: what is fresh, who asks, and when again."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+import redis
+
+from gateway import dispatch
+from gateway.dispatch import Found, StillWorkingError
+from gateway.problems import ComputationFailed, NoWorkers, Problem, QueueUnreachable, UnknownUser
+from gateway.ranking_cache import Question
+from shared import keys
+from shared.broker import announce_changes, open_queue
+from shared.contract import Kind, News, QueueName, RankingEvent
+from tests.gateway.asking import VERSION, Road, open_road, ranking, suggested
+
+(ONE, TWO, THREE) = suggested(1, 2, 3)
+SIMILAR = Question(Kind.SIMILAR, 1)
+OTHER_DATA = "fedcba9876543210"
+OLDER = "20251122T201530Z-svd-1f3c9a"
+
+
+def run(url: str, test: Callable[[Road], Awaitable[None]], *, wait_budget: float = 5.0) -> None:
+    async def with_road() -> None:
+        async with open_road(url, wait_budget=wait_budget) as road:
+            await asyncio.wait_for(test(road), 30)
+
+    asyncio.run(with_road())
+
+
+async def until(look: Callable[[], object]) -> None:
+    """Return when something is true."""
+    while not look():
+        await asyncio.sleep(0.005)
+
+
+async def under_way(road: Road, *questions: Question) -> list["asyncio.Task[Found]"]:
+    """Ask, and return when the questions are in the queue."""
+    before = sum(map(len, road.jobs()))
+    asked = [asyncio.create_task(road.ask(question)) for question in questions]
+    await until(lambda: sum(map(len, road.jobs())) == before + len(questions))
+    return asked
+
+
+# What is fresh --------------------------------------------------------------------------------------------
+
+
+def test_what_the_cache_has_and_is_fresh_is_taken(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        road.write((ONE, ranking(1)), (SIMILAR, ranking(70)))
+        assert await road.ask(ONE) == Found(ranking(1), cached=True, fresh=True)
+        assert await road.ask(SIMILAR, wait=False) == Found(ranking(70), cached=True, fresh=True)
+        assert road.jobs() == []
+
+    run(redis_url, test)
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        pytest.param(ranking(1, version=OLDER), id="of another model"),
+        pytest.param(ranking(1, data=OTHER_DATA), id="of other data"),
+        pytest.param(ranking(1, changes=1), id="of another count of changes"),
+    ],
+)
+def test_what_is_stale_is_computed_again(redis_url: str, stale: object) -> None:
+    async def test(road: Road) -> None:
+        assert isinstance(stale, type(ranking(1)))
+        road.write((ONE, stale))
+        (asked,) = await under_way(road, ONE)
+        road.answer((ONE, ranking(1)))
+        assert await asked == Found(ranking(1), cached=False, fresh=True)
+
+    run(redis_url, test)
+
+
+def test_after_a_change_of_ratings_what_was_computed_before_is_stale(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        road.write((ONE, ranking(1)))
+        announce_changes(road.client, road.client, [1])
+        (asked,) = await under_way(road, ONE)
+        (job,) = open_queue(QueueName.SERVE, road.client).jobs
+        assert job.kwargs["changes"] == [1], "the worker is told which ratings are meant"
+        road.answer((ONE, ranking(1, changes=1)))
+        assert await asked == Found(ranking(1, changes=1), cached=False, fresh=True)
+        assert road.forgotten[-1] == News(RankingEvent.CHANGED, Kind.SUGGESTED, [1])
+
+    run(redis_url, test)
+
+
+@pytest.mark.parametrize(
+    "other", [ranking(1, version=OLDER), ranking(1, data=OTHER_DATA)], ids=["model", "data"]
+)
+def test_an_answer_of_another_model_or_other_data_is_shown_but_not_kept(
+    redis_url: str, other: object
+) -> None:
+    async def test(road: Road) -> None:
+        assert isinstance(other, type(ranking(1)))
+        (asked,) = await under_way(road, ONE)
+        road.answer((ONE, other))
+        assert await asked == Found(other, cached=False, fresh=False)
+
+    run(redis_url, test)
+
+
+def test_ratings_that_change_while_an_answer_is_computed_have_it_computed_again(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        announce_changes(road.client, road.client, [1])
+        road.answer((ONE, ranking(1)))
+        await until(lambda: len(road.jobs()) == 2)
+        assert not asked.done()
+        assert [job.kwargs["changes"] for job in open_queue(QueueName.SERVE, road.client).jobs] == [[0], [1]]
+        road.answer((ONE, ranking(1, changes=1)))
+        assert (await asked).ranking == ranking(1, changes=1)
+
+    run(redis_url, test)
+
+
+# Who asks -------------------------------------------------------------------------------------------------
+
+
+def test_many_who_ask_the_same_are_one_question(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        asked = [asyncio.create_task(road.ask(ONE)) for _ in range(50)]
+        await until(road.jobs)
+        assert road.dispatcher.awaits(ONE)
+        assert not road.dispatcher.awaits(TWO)
+        road.answer((ONE, ranking(1)))
+        assert {found.ranking for found in await asyncio.gather(*asked)} == {ranking(1)}
+        assert road.jobs() == [[1]]
+        assert not road.dispatcher.awaits(ONE)
+
+    run(redis_url, test)
+
+
+def test_questions_of_one_moment_share_a_job_each_kind_its_own(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        asked = await under_way(road, ONE, TWO, SIMILAR, THREE)
+        jobs = open_queue(QueueName.SERVE, road.client).jobs
+        assert sorted((job.func_name, job.kwargs["ids"]) for job in jobs) == [
+            ("worker.jobs.find_similar", [1]),
+            ("worker.jobs.suggest", [1, 2, 3]),
+        ]
+        now = road.fleet.clock.now()
+        assert all(now + 9 < job.kwargs["deadline"] <= now + 10 for job in jobs), "twice the wait budget"
+        for question in (ONE, TWO, THREE, SIMILAR):
+            claim = keys.claim(*question)
+            assert road.client.get(claim) in {job.id.encode() for job in jobs}
+            assert 8_000 < road.client.pttl(claim) <= 10_000
+        road.answer((ONE, ranking(1)), (TWO, ranking(2)), (THREE, ranking(3)))
+        road.answer((SIMILAR, ranking(70)))
+        found = await asyncio.gather(*asked)
+        assert [one.ranking for one in found] == [ranking(1), ranking(2), ranking(70), ranking(3)]
+
+    run(redis_url, test)
+
+
+def test_what_another_gateway_has_under_way_is_not_asked_twice(redis_url: str) -> None:
+    async def test(first: Road) -> None:
+        async with open_road(redis_url) as second:
+            (asked,) = await under_way(first, ONE)
+            # The other one has a question more, that alone is queued.
+            others = await under_way(second, TWO)
+            others.insert(0, asyncio.create_task(second.ask(ONE)))
+            await until(lambda: second.dispatcher.awaits(ONE))
+            (job_of_one, job_of_two) = open_queue(QueueName.SERVE, first.client).jobs
+            later = await second.outcome(ONE)
+            assert isinstance(later, StillWorkingError)
+            assert later.job_id == job_of_one.id != job_of_two.id, "it names the job that will answer"
+            assert first.jobs() == [[1], [2]]
+            first.answer((ONE, ranking(1)), (TWO, ranking(2)))
+            assert [found.ranking for found in await asyncio.gather(asked, *others)] == [
+                ranking(1),
+                ranking(1),
+                ranking(2),
+            ]
+
+    run(redis_url, test)
+
+
+def test_of_a_batch_only_what_nobody_else_has_is_queued(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        road.client.set(keys.claim(*TWO), "another-gateways-job")
+        asked = [asyncio.create_task(road.ask(question)) for question in (ONE, TWO, THREE)]
+        await until(road.jobs)
+        assert road.jobs() == [[1, 3]]
+        assert road.client.get(keys.claim(*TWO)) == b"another-gateways-job"
+        (job,) = open_queue(QueueName.SERVE, road.client).jobs
+        assert road.client.get(keys.claim(*ONE)) == road.client.get(keys.claim(*THREE)) == job.id.encode()
+        assert 8_000 < road.client.pttl(keys.claim(*ONE)) <= 10_000
+        road.answer((ONE, ranking(1)), (TWO, ranking(2)), (THREE, ranking(3)))
+        assert [found.ranking for found in await asyncio.gather(*asked)] == [
+            ranking(1),
+            ranking(2),
+            ranking(3),
+        ]
+
+    run(redis_url, test)
+
+
+def test_what_was_answered_between_look_and_claim_is_taken(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(road: Road) -> None:
+        claim = road.dispatcher._claim_and_queue
+
+        async def late(batch: object) -> list[bytes | None]:
+            road.write((ONE, ranking(1)), (TWO, ranking(2, version=OLDER)))
+            for question in (ONE, TWO):
+                road.client.set(keys.claim(*question), keys.SETTLED)
+            return await claim(batch)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(road.dispatcher, "_claim_and_queue", late)
+        asked = [asyncio.create_task(road.ask(question)) for question in (ONE, TWO)]
+        assert (await asked[0]).ranking == ranking(1)
+        await until(road.jobs)
+        assert road.jobs() == [[2]], "what was written is stale, so it is asked for"
+        road.answer((TWO, ranking(2)))
+        assert (await asked[1]).ranking == ranking(2)
+
+    run(redis_url, test)
+
+
+# Who is refused -------------------------------------------------------------------------------------------
+
+
+def test_made_up_users_are_refused_before_anything_is_queued(redis_url: str) -> None:
+    async def only_one_exists(user_id: int) -> bool:
+        return user_id == 1
+
+    async def test() -> None:
+        async with open_road(redis_url, user_exists=only_one_exists) as road:
+            with pytest.raises(UnknownUser):
+                await road.ask(TWO)
+            (asked,) = await under_way(road, ONE)
+            await under_way(road, Question(Kind.SIMILAR, 2))  # movies are looked for elsewhere
+            road.answer((ONE, ranking(1)))
+            assert (await asked).ranking == ranking(1)
+
+    asyncio.run(test())
+
+
+def test_without_workers_nothing_is_queued(redis_url: str) -> None:
+    async def test() -> None:
+        async with open_road(redis_url, workers=()) as road:
+            with pytest.raises(NoWorkers):
+                await road.ask(ONE)
+            assert road.jobs() == []
+            assert not road.dispatcher.awaits(ONE)
+
+    asyncio.run(test())
+
+
+def test_one_who_does_not_wait_is_told_the_job_and_the_answer_comes_all_the_same(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        outcome = await road.outcome(ONE)
+        assert isinstance(outcome, StillWorkingError)
+        assert [job.id for job in open_queue(QueueName.SERVE, road.client).jobs] == [outcome.job_id]
+        asked = asyncio.create_task(road.ask(ONE))
+        road.answer((ONE, ranking(1)))
+        assert (await asked).ranking == ranking(1)
+
+    run(redis_url, test)
+
+
+def test_one_whose_patience_ends_is_told_the_job(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        began = time.monotonic()
+        with pytest.raises(StillWorkingError) as late:
+            await road.ask(ONE)
+        assert 0.3 <= time.monotonic() - began < 3
+        assert [job.id for job in open_queue(QueueName.SERVE, road.client).jobs] == [late.value.job_id]
+        assert road.dispatcher.awaits(ONE), "the answer may still come"
+
+    run(redis_url, test, wait_budget=0.3)
+
+
+def test_a_failure_that_a_worker_tells_of_is_the_answer(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        asked = await under_way(road, ONE, TWO)
+        road.tell(RankingEvent.FAILED, ONE)
+        with pytest.raises(ComputationFailed, match="could not compute"):
+            await asked[0]
+        assert not asked[1].done()
+        road.answer((TWO, ranking(2)))
+        assert (await asked[1]).ranking == ranking(2)
+
+    run(redis_url, test)
+
+
+def test_whoever_waits_when_the_gateway_ends_is_told(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        await road.dispatcher.stop()
+        with pytest.raises(QueueUnreachable, match="shutting down"):
+            await asked
+
+    run(redis_url, test)
+
+
+def test_how_much_the_cache_has_follows_the_latest_questions(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        share = road.dispatcher.found_share
+        assert share == 1
+        road.write((ONE, ranking(1)), (TWO, ranking(2, version=OLDER)))
+        for question, usable in ((TWO, False), (ONE, True), (TWO, False)):
+            await road.outcome(question)
+            share += 0.01 * (usable - share)
+            assert road.dispatcher.found_share == pytest.approx(share)
+
+    run(redis_url, test)
+
+
+def test_it_is_full_with_what_is_under_way_and_what_is_being_read(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        seen = [road.dispatcher.full]
+        await asyncio.gather(*map(road.outcome, suggested(*range(1, 1024))))
+        seen.append(road.dispatcher.full)
+        last = asyncio.create_task(road.outcome(suggested(5000)[0]))
+        await asyncio.sleep(0)
+        seen.append(road.dispatcher.full)  # the last one is being read
+        await last
+        seen.append(road.dispatcher.full)
+        assert seen == [False, False, True, True]
+        refused = await road.outcome(suggested(5001)[0])
+        assert isinstance(refused, Problem)
+        assert refused.slug == "queue-full"
+
+    run(redis_url, test, wait_budget=60)
+
+
+# When it is asked again -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let questions count as lost sooner."""
+    monkeypatch.setattr(dispatch, "_SWEEP_INTERVAL_SECONDS", 0.02)
+
+
+def lose(road: Road) -> None:
+    """Take a job out of the queue, as a worker does that dies with it."""
+    assert road.client.lpop("rq:queue:serve")
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_is_lost_is_asked_again_alone_and_given_up_when_it_is_lost_again(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        asked = await under_way(road, ONE, TWO)
+        lose(road)
+        await road.fleet.look()
+        began = time.monotonic()
+        await until(lambda: len(road.jobs()) == 2)
+        assert time.monotonic() - began > 0.4
+        assert road.jobs() == [[1], [2]], "each alone"
+        assert not any(one.done() for one in asked)
+        ids = [job.id.encode() for job in open_queue(QueueName.SERVE, road.client).jobs]
+        assert [road.client.get(keys.claim(*question)) for question in (ONE, TWO)] == ids
+        road.answer((TWO, ranking(2)))
+        assert (await asked[1]).ranking == ranking(2)
+        lose(road)
+        lose(road)
+        with pytest.raises(ComputationFailed, match="Each worker that tried this died"):
+            await asked[0]
+        assert road.jobs() == []
+        await until(lambda: road.client.get(keys.claim(*ONE)) == b"given-up")
+        assert 50_000 < road.client.pttl(keys.claim(*ONE)) <= 60_000
+        with pytest.raises(ComputationFailed, match="try again in a minute"):
+            await road.ask(ONE)
+        assert road.jobs() == []
+
+    run(redis_url, test)
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_waits_in_the_queue_is_not_lost(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        await road.fleet.look()
+        await asyncio.sleep(1.3)  # more than the age from which it could be
+        assert road.jobs() == [[1]]
+        road.answer((ONE, ranking(1)))
+        assert (await asked).ranking == ranking(1)
+
+    run(redis_url, test)
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_later_jobs_have_overtaken_is_lost_though_the_queue_is_never_idle(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        lose(road)
+        road.client.rpush("rq:queue:serve", "waits")
+        await road.fleet.look()
+        await asyncio.sleep(0.6)
+        later = asyncio.create_task(road.ask(TWO))
+        await until(lambda: road.dispatcher.awaits(TWO))
+        await asyncio.sleep(0.05)
+        road.answer((TWO, ranking(2)))
+        await later
+        road.client.delete("rq:queue:serve")
+        road.client.rpush("rq:queue:serve", "waits")
+        await until(lambda: road.client.llen("rq:queue:serve") == 2)
+        assert not asked.done()
+        road.answer((ONE, ranking(1)))
+        assert (await asked).ranking == ranking(1)
+
+    run(redis_url, test)
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_was_answered_without_news_is_found(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        asked = await under_way(road, ONE, TWO)
+        lose(road)
+        await road.fleet.look()
+        road.write((ONE, ranking(1)), (TWO, ranking(2, version=OLDER)))
+        assert (await asked[0]).ranking == ranking(1)
+        await until(road.jobs)
+        assert road.jobs() == [[2]], "a stale one is not the answer"
+
+    run(redis_url, test)
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_nobody_answers_is_forgotten_in_the_end(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        assert isinstance(await road.outcome(ONE), StillWorkingError)
+        began = time.monotonic()
+        await until(lambda: not road.dispatcher.awaits(ONE))
+        assert time.monotonic() - began > 1
+
+    run(redis_url, test, wait_budget=0.1)
+
+
+def test_news_that_was_missed_while_the_connection_was_away_is_made_up_for(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        forgotten = len(road.forgotten)
+        road.write((ONE, ranking(1)))
+        (listener,) = [one for one in road.client.client_list() if one["sub"] != "0"]
+        road.client.client_kill_filter(_id=listener["id"])
+        assert (await asked).ranking == ranking(1)
+        assert road.forgotten[forgotten:] == [None], "what changed meanwhile is unknown"
+
+    run(redis_url, test)
+
+
+def test_news_that_are_none_of_ours_are_passed_over(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        (asked,) = await under_way(road, ONE)
+        for message in (b"", b"\xff\xfe", b"written suggested x", b"written all 1", b"written suggested 99"):
+            road.client.publish(keys.ANSWERS_CHANNEL, message)
+        road.answer((ONE, ranking(1)))
+        assert (await asked).ranking == ranking(1)
+
+    run(redis_url, test)
+
+
+def test_news_of_the_fleet_are_looked_into_at_once(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        road.fleet.versions = frozenset({VERSION})
+        assert road.fleet.versions == {VERSION}
+        newer = "20271122T201530Z-svd-1f3c9a"
+        await road.announce("worker", newer)
+        road.fleet.versions = frozenset({VERSION})
+        road.client.publish(keys.FLEET_CHANNEL, "worker")
+        await until(lambda: road.fleet.versions == {newer})
+
+    run(redis_url, test)
+
+
+def test_redis_that_does_not_take_questions_is_said(redis_url: str, redis_client: redis.Redis) -> None:
+    async def test(road: Road) -> None:
+        redis_client.set("rq:queue:serve", "no list")
+        with pytest.raises(QueueUnreachable):
+            await road.ask(ONE)
+        assert not road.dispatcher.awaits(ONE)
+        redis_client.delete("rq:queue:serve", keys.claim(*ONE))
+        (asked,) = await under_way(road, ONE)
+        road.answer((ONE, ranking(1)))
+        assert (await asked).ranking == ranking(1)
+
+    run(redis_url, test)

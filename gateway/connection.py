@@ -345,13 +345,19 @@ class Connection(HttpToolsProtocol):
         if self._part == _BODY:
             fields = list(self.scope["headers"])
             answered |= cycle.response_complete
-        own_id = request_id(next((value for name, value in fields if name == b"x-request-id"), None))
+        given = dict(reversed(fields))  # of several lines the first
+        own_id = request_id(given.get(b"x-request-id"))
         log.warning(
             "request refused", request_id=own_id.decode(), status=problem.status, reason=problem.detail
         )
         self._trouble = None
         if not answered:
-            self.write_response(problem.response(), own_id, keep_alive=False)
+            response = problem.response()
+            origin = given.get(b"origin", b"").decode("latin-1")
+            if origin and not self._limits.origins.isdisjoint({origin, "*"}):
+                allowed = "*" if "*" in self._limits.origins else origin
+                response.headers["Access-Control-Allow-Origin"] = allowed
+            self.write_response(response, own_id, keep_alive=False)
         self._joined.end()
         self._linger()
 

@@ -281,9 +281,7 @@ class Dispatcher:
             if settled:  # written after the cache had been read for us
                 await self._collect([flight.question for flight in settled], just_written=False)
                 mine += [flight for flight in settled if flight.outcome is None]  # stale again
-            if mine and any(
-                holder is not None for holder in holders
-            ):  # else they were queued with the claims
+            if mine and holders.count(None) < len(holders):  # else they were queued with the claims
                 await self._enqueue(batch.kind, mine, batch.job_id)
         except (RedisError, OSError) as error:
             log.warning("questions could not be queued", reason=str(error), questions=len(batch.flights))

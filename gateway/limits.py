@@ -74,6 +74,8 @@ class Limits:
         Largest size of a request's line and headers.
     most : int
         Largest number of connections.
+    origins : frozenset of str
+        Origins whose pages may read why a request was refused; ``*`` for all.
     """
 
     def __init__(self, settings: GatewaySettings, present: AbstractSet[Connection]) -> None:
@@ -85,6 +87,7 @@ class Limits:
         self.linger = _ticks(_LINGER)
         self.head_bytes = settings.max_header_kb * 1024
         self.most = _most_connections(settings.max_connections)
+        self.origins = frozenset(settings.cors_origins)
         self._present = present
         self._complaints: dict[str, _Complaint] = {}
         self._loop = asyncio.get_running_loop()

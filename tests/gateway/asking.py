@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import NAMESPACE_OID, uuid5
 
 import redis
 import redis.asyncio
@@ -15,7 +16,7 @@ from gateway.ranking_cache import Question, RankingCache
 from gateway.tasks import Supervisor
 from shared import keys
 from shared.broker import Heartbeat, connect, connect_async, open_queue
-from shared.contract import Kind, News, QueueName, RankingEvent
+from shared.contract import RULES, Kind, News, QueueName, RankingEvent
 from shared.ranking import Ranking
 from worker.jobs import write_rankings
 
@@ -23,9 +24,17 @@ VERSION = "20261122T201530Z-svd-1f3c9a"
 DATA = "0123456789abcdef"
 
 
-def ranking(entity_id: int, *, version: str = VERSION, data: str = DATA, changes: int = 0) -> Ranking:
+def ranking(
+    entity_id: int,
+    *,
+    kind: Kind = Kind.SUGGESTED,
+    version: str = VERSION,
+    data: str = DATA,
+    changes: int = 0,
+) -> Ranking:
     """Return a ranking that tells by its only movie whose it is."""
-    return Ranking(version, data, 3, (entity_id + 1000,), (4000,), changes)
+    decimals = RULES[kind].decimals
+    return Ranking(version, data, decimals, (entity_id + 1000,), (10**decimals,), changes)
 
 
 def suggested(*ids: int) -> list[Question]:
@@ -93,16 +102,15 @@ class Road:
         """Return the ids of each job in the queue."""
         return [job.kwargs["ids"] for job in open_queue(QueueName.SERVE, self.client).jobs]
 
-    async def announce(self, worker_id: str, version: str | None = VERSION) -> None:
+    async def announce(self, name: str, version: str | None = VERSION) -> None:
         """Let a worker be alive until the test is over, and the fleet know of it."""
-        announce(self.client, worker_id, version)
+        announce(self.client, name, version)
         await self.fleet.look()
 
 
-def announce(
-    client: redis.Redis, worker_id: str, version: str | None, queue: QueueName = QueueName.SERVE
-) -> None:
+def announce(client: redis.Redis, name: str, version: str | None, queue: QueueName = QueueName.SERVE) -> None:
     """Put the heartbeat of a worker into Redis that never expires."""
+    worker_id = uuid5(NAMESPACE_OID, name).hex
     heartbeat = Heartbeat(worker_id=worker_id, queue=queue, host="here", pid=1, model_version=version)
     client.set(keys.worker(worker_id), heartbeat.model_dump_json())
     client.sadd(keys.workers(queue), worker_id)
@@ -123,8 +131,8 @@ async def open_road(
     """Open a road on which so many workers live, and none works."""
     queue, cache, client = connect_async(url, 1.5), connect_async(url, 1.5), connect(url)
     forgotten: list[News | None] = []
-    for worker_id in workers:
-        announce(client, worker_id, VERSION)
+    for name in workers:
+        announce(client, name, VERSION)
     fleet = Fleet(queue, 200, None, lambda: None)
     supervisor = Supervisor()
     await fleet.start(supervisor)

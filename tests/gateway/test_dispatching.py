@@ -18,6 +18,8 @@ from tests.gateway.asking import VERSION, Road, open_road, ranking, suggested
 
 (ONE, TWO, THREE) = suggested(1, 2, 3)
 SIMILAR = Question(Kind.SIMILAR, 1)
+ELSEWHERE = b"a" * 32
+"""A job of another gateway."""
 OTHER_DATA = "fedcba9876543210"
 OLDER = "20251122T201530Z-svd-1f3c9a"
 
@@ -49,9 +51,10 @@ async def under_way(road: Road, *questions: Question) -> list["asyncio.Task[Foun
 
 def test_what_the_cache_has_and_is_fresh_is_taken(redis_url: str) -> None:
     async def test(road: Road) -> None:
-        road.write((ONE, ranking(1)), (SIMILAR, ranking(70)))
+        alike = ranking(70, kind=Kind.SIMILAR)
+        road.write((ONE, ranking(1)), (SIMILAR, alike))
         assert await road.ask(ONE) == Found(ranking(1), cached=True, fresh=True)
-        assert await road.ask(SIMILAR, wait=False) == Found(ranking(70), cached=True, fresh=True)
+        assert await road.ask(SIMILAR, wait=False) == Found(alike, cached=True, fresh=True)
         assert road.jobs() == []
 
     run(redis_url, test)
@@ -151,9 +154,10 @@ def test_questions_of_one_moment_share_a_job_each_kind_its_own(redis_url: str) -
             assert road.client.get(claim) in {job.id.encode() for job in jobs}
             assert 8_000 < road.client.pttl(claim) <= 10_000
         road.answer((ONE, ranking(1)), (TWO, ranking(2)), (THREE, ranking(3)))
-        road.answer((SIMILAR, ranking(70)))
+        alike = ranking(70, kind=Kind.SIMILAR)
+        road.answer((SIMILAR, alike))
         found = await asyncio.gather(*asked)
-        assert [one.ranking for one in found] == [ranking(1), ranking(2), ranking(70), ranking(3)]
+        assert [one.ranking for one in found] == [ranking(1), ranking(2), alike, ranking(3)]
 
     run(redis_url, test)
 
@@ -183,11 +187,11 @@ def test_what_another_gateway_has_under_way_is_not_asked_twice(redis_url: str) -
 
 def test_of_a_batch_only_what_nobody_else_has_is_queued(redis_url: str) -> None:
     async def test(road: Road) -> None:
-        road.client.set(keys.claim(*TWO), "another-gateways-job")
+        road.client.set(keys.claim(*TWO), ELSEWHERE)
         asked = [asyncio.create_task(road.ask(question)) for question in (ONE, TWO, THREE)]
         await until(road.jobs)
         assert road.jobs() == [[1, 3]]
-        assert road.client.get(keys.claim(*TWO)) == b"another-gateways-job"
+        assert road.client.get(keys.claim(*TWO)) == ELSEWHERE
         (job,) = open_queue(QueueName.SERVE, road.client).jobs
         assert road.client.get(keys.claim(*ONE)) == road.client.get(keys.claim(*THREE)) == job.id.encode()
         assert 8_000 < road.client.pttl(keys.claim(*ONE)) <= 10_000

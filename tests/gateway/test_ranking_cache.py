@@ -37,7 +37,7 @@ def test_each_question_gets_its_own_ranking_and_count_of_changes(
     redis_client: redis.Redis, redis_url: str
 ) -> None:
     write_rankings(redis_client, Kind.SUGGESTED, [1, 2], [ranking(1), ranking(2)])
-    write_rankings(redis_client, Kind.SIMILAR, [1], [ranking(10)])
+    write_rankings(redis_client, Kind.SIMILAR, [1], [ranking(10, kind=Kind.SIMILAR)])
     announce_changes(redis_client, redis_client, [2, 3, 3])
     redis_client.hset(*keys.ranking(Kind.SUGGESTED, 5), b"not a ranking")
     asked = [Question(Kind.SUGGESTED, entity_id) for entity_id in (3, 2, 1, 4, 5)]
@@ -47,7 +47,7 @@ def test_each_question_gets_its_own_ranking_and_count_of_changes(
         CachedRanking(ranking(1), 0),
         CachedRanking(None, 0),
         CachedRanking(None, 0),
-        CachedRanking(ranking(10), 0),
+        CachedRanking(ranking(10, kind=Kind.SIMILAR), 0),
         CachedRanking(None, 0),
     ]
 

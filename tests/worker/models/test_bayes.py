@@ -291,7 +291,7 @@ def test_read_only_maps_are_enough_to_serve(tmp_path: Path, first: BayesModel) -
 
 def test_arrays_that_do_not_fit_are_refused(first: BayesModel) -> None:
     arrays = {**first.arrays(), "means": first.arrays()["means"][:-1]}
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=r"of shape \(30, 4\) instead of .* of shape \(29, 4\)"):
         BayesModel.from_arrays(first.movie_ids, first.scale, arrays)
 
 

@@ -30,8 +30,10 @@ lint: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-mutants: install-dev
-	@nice -n 15 $(BIN)/python -m tests.mutants $(MODULE) $(if $(MINUTES),--minutes $(MINUTES))
+# An environment of its own: mutmut brings setproctitle, by which RQ renames processes that tests look for.
+MUTMUT := mutmut==3.8.1
+mutants: .venv/mutants/installed
+	@nice -n 15 .venv/mutants/bin/python -m tests.mutants $(MODULE) $(if $(MINUTES),--minutes $(MINUTES))
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -50,6 +52,12 @@ install-dev: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+.venv/mutants/installed: .venv/installed-dev
+	$(BIN)/python -m venv .venv/mutants
+	.venv/mutants/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	.venv/mutants/bin/python -m pip install --quiet --disable-pip-version-check $(MUTMUT)
 	@touch $@
 
 # One lock for all Pythons, each package in one version, with the hash of every file. uv is fetched if it is not here.

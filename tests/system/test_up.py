@@ -250,10 +250,9 @@ def test_bad_data_is_refused_with_its_line(small_files: Path, tmp_path: Path) ->
     directory = tmp_path / "broken"
     directory.mkdir()
     (directory / "movies.csv").write_text("movieId,title,genres\n1,A (1990),Drama\n", encoding="utf-8")
-    (directory / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,7.0,5\n", encoding="utf-8")
-    up = Up(tmp_path, "--data", str(directory))
-    assert up.process.wait(60) == 1
-    up.client.close()
+    (directory / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,good,5\n", encoding="utf-8")
+    with Up(tmp_path, "--data", str(directory)) as up:
+        assert up.process.wait(60) == 1
     assert "ratings.csv:2" in up.output
     assert "--skip-bad-rows" in up.output
     assert "Traceback" not in up.output

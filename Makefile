@@ -22,7 +22,7 @@ up: install
 	@exec $(BIN)/movierec up $(UP_OPTIONS)
 
 test: install-dev
-	@$(BIN)/pytest $(TEST_OPTIONS)
+	@$(BIN)/pytest $(if $(TEST_OPTIONS),$(TEST_OPTIONS),--numprocesses 2 --dist loadfile)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """What commands print: results on standard output, progress and errors on standard error."""
 
+import contextlib
 import io
 import sys
 import time
@@ -23,6 +24,12 @@ def replace_what_cannot_be_shown() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def tell(text: str, console: Console = status) -> None:
+    """Print for whoever may still look: a full disk or a closed terminal must not end a service."""
+    with contextlib.suppress(OSError, ValueError):
+        console.print(text, markup=False)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from types import FrameType
 import httpx
 
 from cli.addresses import base_url, require_address
-from cli.console import output, status
+from cli.console import output, tell
 from cli.prepare import is_prepared
 from cli.processes import STOP_SECONDS, Child, stop_process, tail
 from cli.redis_server import RedisServer, require_redis
@@ -99,10 +99,10 @@ def _run(
             _welcome(settings, token_file)
             _keep_up(children, redis_server)
         except _Stopped:
-            status.print("\nStopping ...")
+            tell("\nStopping ...")
         finally:
             _stop(children, redis_server)
-    status.print("Everything is stopped.")
+    tell("Everything is stopped.")
 
 
 def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> None:
@@ -220,7 +220,7 @@ def _welcome(settings: GatewaySettings, token_file: Path | None) -> None:
         f"logs:            {settings.data_dir / 'logs'}",
         "Ctrl-C stops everything.",
     ]
-    output.print("\n".join(lines), markup=False)
+    tell("\n".join(lines), output)
 
 
 def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:
@@ -230,7 +230,7 @@ def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:
     due: dict[Child, float] = {}
     while True:
         if redis_server is not None and redis_server.exit_code is not None:
-            status.print(f"Redis ended with exit code {redis_server.exit_code}; starting it again.")
+            tell(f"Redis ended with exit code {redis_server.exit_code}; starting it again.")
             redis_server.start()
         now = time.monotonic()
         for child in children:
@@ -245,10 +245,9 @@ def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:
                 pause = _RESTART_SECONDS[min(failures[child], len(_RESTART_SECONDS) - 1)]
                 failures[child] += 1
                 due[child] = now + pause
-                status.print(
+                tell(
                     f"{child.name} ended with exit code {child.exit_code}; starting it again in {pause} s. "
                     f"Its log: {child.log}",
-                    markup=False,
                 )
         time.sleep(_POLL_SECONDS)
 

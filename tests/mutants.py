@@ -129,6 +129,7 @@ def run(module: str, seconds: float) -> Score:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            encoding="utf-8",
         )
         try:
             printed, _ = process.communicate(timeout=seconds)
@@ -138,7 +139,7 @@ def run(module: str, seconds: float) -> Score:
         notes = directory / "mutants" / f"{module}.meta"
         if not notes.exists():
             raise SystemExit(f"mutmut has failed:\n{printed[-5000:]}")
-        exit_codes: dict[str, int | None] = json.loads(notes.read_text())["exit_code_by_key"]
+        exit_codes: dict[str, int | None] = json.loads(notes.read_text(encoding="utf-8"))["exit_code_by_key"]
         if all(exit_code is None for exit_code in exit_codes.values()):
             raise SystemExit(f"no mutant was tried:\n{printed[-5000:]}")
         score = Score(module, Counter(map(outcome_of, exit_codes.values())))
@@ -151,6 +152,7 @@ def run(module: str, seconds: float) -> Score:
                     capture_output=True,
                     text=True,
                     check=False,
+                    encoding="utf-8",
                 )
                 score.survivors.append(shown.stdout)
     return score

@@ -510,7 +510,8 @@ def test_where_few_files_are_allowed_idle_clients_shut_nobody_out(
     (tmp_path / "sitecustomize.py").write_text(
         "import resource, sys\n"
         "if 'gateway' in sys.orig_argv:\n"
-        "    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))\n",
+        encoding="utf-8",
     )
     limits = {"KEEP_ALIVE": "600", "HEADER_TIMEOUT": "600", "PYTHONPATH": f"{tmp_path}:{PROJECT}"}
     with (
@@ -578,7 +579,8 @@ def test_what_came_while_others_were_answered_is_read_before_a_connection_counts
         "            stopped.touch()\n"
         "            time.sleep(0.01)\n"
         "        return True\n"
-        "    Door.turns_away = turns_away\n"
+        "    Door.turns_away = turns_away\n",
+        encoding="utf-8",
     )
     path = f"{tmp_path}:{PROJECT}"
     with (

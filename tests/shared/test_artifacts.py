@@ -66,7 +66,7 @@ def test_a_version_is_named_after_the_time_of_its_making(store: ArtifactStore) -
 def test_versions_that_cannot_be_read_hide_no_others(store: ArtifactStore) -> None:
     published = [publish(store).version for _ in range(4)]
     (store.directory / "something-else").mkdir()
-    (store.directory / "something-else" / "manifest.json").write_text("{}")
+    (store.directory / "something-else" / "manifest.json").write_text("{}", encoding="utf-8")
     for version in published:  # whichever the disk names first
         manifest = store.path(version) / "manifest.json"
         sound = manifest.read_bytes()
@@ -104,7 +104,7 @@ def test_old_drafts_are_swept(store: ArtifactStore) -> None:
     draft.mkdir()
     (draft / "a.npy").write_bytes(b"half")
     pointer = store.directory / ".current.1f3c9a.tmp"
-    pointer.write_text("20991122T201530Z-svd-1f3c9a\n")
+    pointer.write_text("20991122T201530Z-svd-1f3c9a\n", encoding="utf-8")
     yesterday = time.time() - 24 * 3600
     for path in (draft, pointer):
         os.utime(path, (yesterday + 60, yesterday + 60))

@@ -24,13 +24,15 @@ class Up(Command):
         Where it runs; its data is in ``data`` there.
     *options : str
         More options.
+    errors : str, optional
+        As of :class:`~tests.processes.Command`.
     """
 
-    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
+    def __init__(self, directory: Path, *options: str, errors: str | None = None, **environment: str) -> None:
         self.data_dir = directory / "data"
         self.port = free_port()
         log = directory / f"up-{self.port}.log"
-        super().__init__("up", "--port", str(self.port), *options, log=log, **environment)
+        super().__init__("up", "--port", str(self.port), *options, log=log, errors=errors, **environment)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
 
     def wait_until_up(self) -> None:

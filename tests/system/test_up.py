@@ -133,7 +133,7 @@ def test_a_worker_that_is_killed_while_it_answers_is_replaced(up: Up) -> None:
     """
     path = "/api/v1/users/7/suggested_movies"
     victim, other = up.pids("--queue serve")
-    url = (up.data_dir / "redis" / "url").read_text().strip()
+    url = (up.data_dir / "redis" / "url").read_text(encoding="utf-8").strip()
     with connect(url) as redis, ThreadPoolExecutor(1) as pool:
         try:
             for pid in (victim, other):
@@ -159,7 +159,7 @@ def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
     (trainer,) = up.pids("--queue train")
     os.kill(trainer, signal.SIGSTOP)  # the training stays in the queue
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
-    with connect((up.data_dir / "redis" / "url").read_text().strip()) as redis:
+    with connect((up.data_dir / "redis" / "url").read_text(encoding="utf-8").strip()) as redis:
         wait_for(lambda: flushed(redis), "what was accepted is in the file")
     (server,) = up.redis_pids()
     os.kill(server, signal.SIGKILL)
@@ -235,6 +235,17 @@ def test_a_child_that_dies_at_its_start_is_named_and_all_is_stopped(prepared: Pa
     assert "no luck today" in up.output
     assert "Traceback" not in up.output
     assert not up.children()
+
+
+def test_what_cannot_be_printed_ends_nothing(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "data")
+    with Up(tmp_path, errors="/dev/full") as up:
+        up.wait_until_up()
+        victim = up.pids("--queue serve")[0]
+        os.kill(victim, signal.SIGKILL)  # about which there is something to say
+        wait_for(lambda: len(set(up.pids("--queue serve")) - {victim}) == 2, "it is started again")
+        assert up.client.get("/api/v1/users/1/suggested_movies").status_code == 200
+        assert up.process.poll() is None
 
 
 def test_settings_that_are_wrong_are_named(small_files: Path, tmp_path: Path) -> None:

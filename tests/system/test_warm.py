@@ -51,7 +51,8 @@ def test_an_interrupted_run_leaves_the_service_alone(up: Up, tmp_path: Path) -> 
         f"        pathlib.Path({str(begun)!r}).touch()\n"
         "        time.sleep(1)\n"
         "        return rank(self, kind, ids)\n"
-        "    Serving.rank = slowly\n"
+        "    Serving.rank = slowly\n",
+        encoding="utf-8",
     )
     slow = {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
     command = Command("warm", "--users", "all", "--movies", "none", log=tmp_path / "command.log", **slow)

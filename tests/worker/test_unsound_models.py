@@ -47,7 +47,7 @@ def with_value(value: float) -> Callable[[Any], Any]:
 
 def change_manifest(directory: Path, **fields: object) -> None:
     path = directory / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **fields}), encoding="utf-8")
 
 
 def sign(directory: Path) -> None:
@@ -93,10 +93,22 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "long ids": (change_array("movie_ids", lambda a: a.astype(np.int64)), "movie_ids is int64"),
     "no movies": (change_array("movie_ids", lambda a: a[:0]), "usable svd model"),
     "users in disorder": (change_array("svd.user_ids", lambda a: a[::-1].copy()), "do not ascend"),
-    "scale of nothing": (lambda path: (path / "scale.json").write_text("[NaN, 5]"), "scale is nan to 5"),
-    "scale upside down": (lambda path: (path / "scale.json").write_text("[5, 1]"), "scale is 5.0 to 1.0"),
-    "scale of a million": (lambda path: (path / "scale.json").write_text("[0, 1e6]"), "scale is 0.0 to"),
-    "scale of three": (lambda path: (path / "scale.json").write_text("[0, 1, 2]"), "usable svd model"),
+    "scale of nothing": (
+        lambda path: (path / "scale.json").write_text("[NaN, 5]", encoding="utf-8"),
+        "scale is nan to 5",
+    ),
+    "scale upside down": (
+        lambda path: (path / "scale.json").write_text("[5, 1]", encoding="utf-8"),
+        "scale is 5.0 to 1.0",
+    ),
+    "scale of a million": (
+        lambda path: (path / "scale.json").write_text("[0, 1e6]", encoding="utf-8"),
+        "scale is 0.0 to",
+    ),
+    "scale of three": (
+        lambda path: (path / "scale.json").write_text("[0, 1, 2]", encoding="utf-8"),
+        "usable svd model",
+    ),
     "scale in UTF-16": (lambda path: (path / "scale.json").write_bytes(b"\xff\xfe["), "usable svd model"),
     "genres of -1": (change_array("similarity.combinations", with_value(-1)), "rows that the"),
     "genres of 10^6": (change_array("similarity.combinations", with_value(10**6)), "rows that the"),
@@ -120,7 +132,7 @@ def store(trained: Trained, tmp_path: Path) -> ArtifactStore:
 
 
 def point_to(store: ArtifactStore, version: str) -> None:
-    (store.directory / "current").write_text(version)
+    (store.directory / "current").write_text(version, encoding="utf-8")
 
 
 def newest_first(store: ArtifactStore) -> list[str]:
@@ -238,7 +250,7 @@ def test_what_could_not_be_read_is_tried_again_after_a_while(
 
 
 def test_a_directory_of_models_that_cannot_be_read_ends_nobody(trained: Trained, tmp_path: Path) -> None:
-    (tmp_path / "model").write_text("a file")
+    (tmp_path / "model").write_text("a file", encoding="utf-8")
     serving = Serving(ArtifactStore(tmp_path / "model"), trained.engine)
     with structlog.testing.capture_logs() as logs:
         serving.refresh()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 import redis
@@ -286,11 +287,24 @@ def test_a_failure_that_a_worker_tells_of_is_the_answer(redis_url: str) -> None:
     async def test(road: Road) -> None:
         asked = await under_way(road, ONE, TWO)
         road.tell(RankingEvent.FAILED, ONE)
-        with pytest.raises(ComputationFailed, match="could not compute"):
+        with pytest.raises(ComputationFailed, match=r"^A worker could not compute this; its log says why"):
             await asked[0]
         assert not asked[1].done()
         road.answer((TWO, ranking(2)))
         assert (await asked[1]).ranking == ranking(2)
+
+    run(redis_url, test)
+
+
+def test_a_user_whom_a_worker_did_not_find_is_unknown(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        asked = await under_way(road, ONE, TWO)
+        road.tell(RankingEvent.UNKNOWN, ONE)
+        with pytest.raises(UnknownUser, match="User 1 "):
+            await asked[0]
+        assert not asked[1].done()
+        road.answer((TWO, ranking(2)))
+        await asked[1]
 
     run(redis_url, test)
 
@@ -341,7 +355,9 @@ def test_it_is_full_with_what_is_under_way_and_what_is_being_read(redis_url: str
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let questions count as lost sooner."""
+    """Let questions count as lost sooner, and be looked for more often."""
+    monkeypatch.setattr(dispatch, "LOST_AFTER", timedelta(seconds=0.25))
+    monkeypatch.setattr(dispatch, "_OVERTAKEN_SECONDS", 0.1)
     monkeypatch.setattr(dispatch, "_SWEEP_INTERVAL_SECONDS", 0.02)
 
 
@@ -358,7 +374,7 @@ def test_what_is_lost_is_asked_again_alone_and_given_up_when_it_is_lost_again(re
         await road.fleet.look()
         began = time.monotonic()
         await until(lambda: len(road.jobs()) == 2)
-        assert time.monotonic() - began > 0.4
+        assert time.monotonic() - began > 0.15
         assert road.jobs() == [[1], [2]], "each alone"
         assert not any(one.done() for one in asked)
         ids = [job.id.encode() for job in open_queue(QueueName.SERVE, road.client).jobs]
@@ -367,7 +383,7 @@ def test_what_is_lost_is_asked_again_alone_and_given_up_when_it_is_lost_again(re
         assert (await asked[1]).ranking == ranking(2)
         lose(road)
         lose(road)
-        with pytest.raises(ComputationFailed, match="Each worker that tried this died"):
+        with pytest.raises(ComputationFailed, match=r"^Each worker that tried this died; its log says why"):
             await asked[0]
         assert road.jobs() == []
         await until(lambda: road.client.get(keys.claim(*ONE)) == b"given-up")
@@ -384,7 +400,7 @@ def test_what_waits_in_the_queue_is_not_lost(redis_url: str) -> None:
     async def test(road: Road) -> None:
         (asked,) = await under_way(road, ONE)
         await road.fleet.look()
-        await asyncio.sleep(1.3)  # more than the age from which it could be
+        await asyncio.sleep(0.4)  # more than the age from which it could be
         assert road.jobs() == [[1]]
         road.answer((ONE, ranking(1)))
         assert (await asked).ranking == ranking(1)
@@ -399,7 +415,7 @@ def test_what_later_jobs_have_overtaken_is_lost_though_the_queue_is_never_idle(r
         lose(road)
         road.client.rpush("rq:queue:serve", "waits")
         await road.fleet.look()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.15)
         later = asyncio.create_task(road.ask(TWO))
         await until(lambda: road.dispatcher.awaits(TWO))
         await asyncio.sleep(0.05)
@@ -434,10 +450,25 @@ def test_what_nobody_answers_is_forgotten_in_the_end(redis_url: str) -> None:
     async def test(road: Road) -> None:
         assert isinstance(await road.outcome(ONE), StillWorkingError)
         began = time.monotonic()
+        late = asyncio.create_task(road.ask(ONE))
         await until(lambda: not road.dispatcher.awaits(ONE))
-        assert time.monotonic() - began > 1
+        # Twice the budget, and the age from which it could be lost.
+        assert 1.0 < time.monotonic() - began < 1.4
+        with pytest.raises(StillWorkingError):
+            await late
 
-    run(redis_url, test, wait_budget=0.1)
+    run(redis_url, test, wait_budget=0.4)
+
+
+@pytest.mark.usefixtures("soon")
+def test_one_who_asks_shortly_before_it_is_forgotten_is_told(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        assert isinstance(await road.outcome(ONE), StillWorkingError)
+        await asyncio.sleep(1.0)  # of the 1.25 s after which it is
+        with pytest.raises(ComputationFailed, match=r"^No worker answered in time"):
+            await road.ask(ONE)
+
+    run(redis_url, test, wait_budget=0.5)
 
 
 def test_news_that_was_missed_while_the_connection_was_away_is_made_up_for(redis_url: str) -> None:

@@ -93,7 +93,14 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what was read, up to where answers have to be waited for."""
-        if self._part or self._unparsed or self._waits():
+        cycle = self.cycle  # as in _waits, which this saves calling for each request
+        if (
+            self._part
+            or self._unparsed
+            or (cycle is not None and not cycle.response_complete)
+            or self.flow.write_paused
+            or self._joined.ended
+        ):
             self._take_in(data)
         elif data.find(_END_OF_HEAD) + 4 == len(data) <= self._limits.head_bytes:
             self._feed(data)  # one request: what nearly every read is

@@ -96,7 +96,7 @@ def test_everything_is_in_the_data_directory_whatever_its_name(
         retrain, _, _ = after.partition("logs:  ")
         for command, words in ((ask, "suggested_movies"), (retrain, "/api/v1/jobs/")):
             ran = subprocess.run(
-                ["bash", "-c", command.strip()], check=True, capture_output=True, encoding="utf-8"
+                ["sh", "-c", command.strip()], check=True, capture_output=True, encoding="utf-8"
             )
             assert words in ran.stdout
         assert shlex.quote(str(directory / "data" / "admin-token")) in retrain

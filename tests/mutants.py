@@ -122,7 +122,7 @@ def run(module: str, seconds: float) -> Score:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with copy_of_the_tree(module) as directory:
         process = subprocess.Popen(
-            [mutmut, "run"],
+            [mutmut, "run", "--max-children", f"{2 * (os.cpu_count() or 1)}"],  # much of the time they wait
             cwd=directory,
             env=environment,
             stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from gateway import dispatch
+from gateway import dispatch, flights
 from gateway.dispatch import Found, StillWorkingError
 from gateway.problems import ComputationFailed, NoWorkers, Problem, QueueUnreachable, UnknownUser
 from gateway.ranking_cache import Question
@@ -28,7 +28,7 @@ OLDER = "20251122T201530Z-svd-1f3c9a"
 def run(url: str, test: Callable[[Road], Awaitable[None]], *, wait_budget: float = 5.0) -> None:
     async def with_road() -> None:
         async with open_road(url, wait_budget=wait_budget) as road:
-            await asyncio.wait_for(test(road), 30)
+            await asyncio.wait_for(test(road), 8)  # they take one second at most
 
     asyncio.run(with_road())
 
@@ -219,12 +219,44 @@ def test_what_was_answered_between_look_and_claim_is_taken(
             return await claim(batch)  # type: ignore[arg-type]
 
         monkeypatch.setattr(road.dispatcher, "_claim_and_queue", late)
-        asked = [asyncio.create_task(road.ask(question)) for question in (ONE, TWO)]
+        asked = [asyncio.create_task(road.ask(question)) for question in (ONE, TWO, THREE)]
         assert (await asked[0]).ranking == ranking(1)
         await until(road.jobs)
-        assert road.jobs() == [[2]], "what was written is stale, so it is asked for"
-        road.answer((TWO, ranking(2)))
-        assert (await asked[1]).ranking == ranking(2)
+        (ids,) = road.jobs()
+        assert sorted(ids) == [2, 3], "one is stale, and the other nobody has"
+        road.answer((TWO, ranking(2)), (THREE, ranking(3)))
+        assert [(await one).ranking for one in asked[1:]] == [ranking(2), ranking(3)]
+
+    run(redis_url, test)
+
+
+def test_a_claim_that_no_job_holds_keeps_nobody_away(redis_url: str) -> None:
+    async def test(road: Road) -> None:
+        road.client.set(keys.claim(*ONE), "no job")
+        (asked,) = await under_way(road, ONE)
+        road.answer((ONE, ranking(1)))
+        assert (await asked).ranking == ranking(1)
+
+    run(redis_url, test)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_workers_are_free_again_when_jobs_are_done_or_were_of_others(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """Who gathers would do so for longer than this test may take."""
+    monkeypatch.setattr(flights, "LONGEST_GATHERING_SECONDS", 60)
+
+    async def test(road: Road) -> None:
+        for question in (ONE, TWO):
+            if elsewhere:
+                road.client.set(keys.claim(*question), ELSEWHERE)
+                assert isinstance(await road.outcome(question), StillWorkingError)
+            else:
+                (asked,) = await under_way(road, question)
+                road.answer((question, ranking(question.entity_id)))
+                await asked
+        await under_way(road, THREE)
 
     run(redis_url, test)
 
@@ -238,7 +270,7 @@ def test_made_up_users_are_refused_before_anything_is_queued(redis_url: str) -> 
 
     async def test() -> None:
         async with open_road(redis_url, user_exists=only_one_exists) as road:
-            with pytest.raises(UnknownUser):
+            with pytest.raises(UnknownUser, match="User 2 "):
                 await road.ask(TWO)
             (asked,) = await under_way(road, ONE)
             await under_way(road, Question(Kind.SIMILAR, 2))  # movies are looked for elsewhere
@@ -309,6 +341,21 @@ def test_a_user_whom_a_worker_did_not_find_is_unknown(redis_url: str) -> None:
     run(redis_url, test)
 
 
+def test_what_cannot_be_asked_for_a_reason_of_our_own_is_said(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(road: Road) -> None:
+        async def fail(batch: object) -> list[bytes | None]:
+            raise ValueError
+
+        monkeypatch.setattr(road.dispatcher, "_claim_and_queue", fail)
+        with pytest.raises(ComputationFailed, match=r"^This could not be asked; the gateway's log says why"):
+            await road.ask(ONE)
+        assert not road.dispatcher.awaits(ONE)
+
+    run(redis_url, test)
+
+
 def test_whoever_waits_when_the_gateway_ends_is_told(redis_url: str) -> None:
     async def test(road: Road) -> None:
         (asked,) = await under_way(road, ONE)
@@ -335,12 +382,12 @@ def test_how_much_the_cache_has_follows_the_latest_questions(redis_url: str) -> 
 def test_it_is_full_with_what_is_under_way_and_what_is_being_read(redis_url: str) -> None:
     async def test(road: Road) -> None:
         seen = [road.dispatcher.full]
-        await asyncio.gather(*map(road.outcome, suggested(*range(1, 1024))))
+        await asyncio.gather(*map(road.outcome, suggested(*range(1, 1023))))
         seen.append(road.dispatcher.full)
-        last = asyncio.create_task(road.outcome(suggested(5000)[0]))
+        last = [asyncio.create_task(road.outcome(question)) for question in suggested(5000, 5002)]
         await asyncio.sleep(0)
-        seen.append(road.dispatcher.full)  # the last one is being read
-        await last
+        seen.append(road.dispatcher.full)  # the last two are being read
+        await asyncio.gather(*last)
         seen.append(road.dispatcher.full)
         assert seen == [False, False, True, True]
         refused = await road.outcome(suggested(5001)[0])

@@ -82,6 +82,7 @@ def test_a_host_that_is_not_ours_is_named(prepared: Path, tmp_path: Path, host: 
     assert gateway.output.strip() == by_variable
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("name", ["a?b%41 c#d", 'it\'s "a\\b" [bold]', "$(touch x)\n\u00e9\u6771;&"])
 def test_everything_is_in_the_data_directory_whatever_its_name(
     prepared: Path, tmp_path: Path, name: str

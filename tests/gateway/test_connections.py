@@ -448,7 +448,8 @@ def test_idle_connections_make_room_oldest_first_and_else_new_ones_are_refused(
 
         def answered() -> socket.socket:
             connection = another(get(USER))
-            assert read(connection.makefile("rb"))[0] == 200
+            with connection.makefile("rb") as stream:
+                assert read(stream)[0] == 200
             return connection
 
         busy = [another(b"GET /") for _ in range(20)]
@@ -463,9 +464,8 @@ def test_idle_connections_make_room_oldest_first_and_else_new_ones_are_refused(
         more = [another(b"GET /") for _ in range(100)]  # nobody of these is idle, and some are too many
         for connection in more:
             send_what_can_be(connection, b" HTTP")
-        refused = another(b"")
-        stream = refused.makefile("rb")
-        assert_refused(stream, 503, "too-many-connections")
+        with another(b"").makefile("rb") as stream:
+            assert_refused(stream, 503, "too-many-connections")
         assert "connections are refused" in gateway.output
         assert gateway.output.count("connections are refused") < 5
 

@@ -67,6 +67,7 @@ def test_a_worker_is_announced_when_it_comes_swaps_its_model_and_goes(
         published = train(
             engine, ArtifactStore(own_dir / "model"), SvdConfig(n_epochs=1, n_factors=2), keep=5
         )
+        engine.dispose()
         swapped = wait_for(lambda: pubsub.get_message(timeout=1), "it swaps")
         second = heartbeat_of(redis_client, worker)
         assert second is not None

@@ -3,6 +3,7 @@
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,10 @@ def own_dir(trained: Trained, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_engine(own_dir: Path) -> Engine:
-    return open_database(f"sqlite:///{own_dir / 'movierec.db'}")
+def own_engine(own_dir: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{own_dir / 'movierec.db'}")
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

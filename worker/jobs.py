@@ -154,19 +154,20 @@ def _answer(
         with context.queue.pipeline(transaction=True) as pipeline:
             if context.cache is context.queue:
                 write_rankings(pipeline, kind, *done)
-            told = ids if event is RankingEvent.FAILED else done.ids
+            written = done.ids if event is RankingEvent.WRITTEN else []
+            told = ids if event is RankingEvent.FAILED else written
             if told:
                 pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, told).to_text())
                 pipeline.hincrby(keys.COUNTERS, counter, len(told))
-            if done.ids:
-                settled = [keys.claim(kind, entity_id) for entity_id in done.ids]
+            if written:
+                settled = [keys.claim(kind, entity_id) for entity_id in written]
                 lifetime = round(keys.SETTLED_TTL.total_seconds() * 1000)
                 pipeline.eval(_SETTLE, len(settled), *settled, keys.SETTLED, lifetime)
             if unknown:
                 pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.UNKNOWN, kind, unknown).to_text())
-            free = [keys.claim(kind, entity_id) for entity_id in ids if entity_id not in set(done.ids)]
+            free = unknown if event is RankingEvent.WRITTEN else ids
             if free:
-                pipeline.delete(*free)
+                pipeline.delete(*(keys.claim(kind, entity_id) for entity_id in free))
             execute_tolerantly(pipeline, context.queue)
     return {"computed": len(done.ids), "expired": 0}
 

@@ -9,8 +9,9 @@ from rq.job import JobStatus
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
+from cli.processes import free_port
 from shared import keys
-from shared.broker import MovierecJob, announce_changes, enqueue_rankings, fetch_job, open_queue
+from shared.broker import MovierecJob, announce_changes, connect, enqueue_rankings, fetch_job, open_queue
 from shared.contract import RULES, Kind, News, QueueName, RankingEvent
 from shared.ranking import Ranking
 from tests.conftest import Trained, rank
@@ -122,6 +123,24 @@ def test_a_failure_is_told_too(
     job = fetch_job(job_id, work.client)
     assert job is not None
     assert job.get_status() == JobStatus.FAILED
+    assert work.client.hgetall(keys.COUNTERS) == {b"failed": b"1"}
+
+
+def test_answers_that_a_cache_of_its_own_does_not_take_are_told_as_failed(
+    work: Work, serving: Serving
+) -> None:
+    with connect(f"redis://127.0.0.1:{free_port()}/0") as nobody:
+        jobs.configure(jobs.ServingContext(serving, nobody, work.client))
+        work.client.set(keys.claim(Kind.SUGGESTED, 1), "x")
+        with work.client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            pubsub.subscribe(keys.ANSWERS_CHANNEL)
+            pubsub.get_message(timeout=5)
+            work.ask(Kind.SUGGESTED, [1])
+            work()
+            message = pubsub.get_message(timeout=5)
+    assert message is not None
+    assert News.from_text(message["data"].decode()) == News(RankingEvent.FAILED, Kind.SUGGESTED, [1])
+    assert not work.client.exists(keys.claim(Kind.SUGGESTED, 1))
     assert work.client.hgetall(keys.COUNTERS) == {b"failed": b"1"}
 
 

@@ -19,7 +19,7 @@ from worker.evaluation import Contender, Split, cross_validate
 from worker.evaluation.cross_validation import fold_numbers
 from worker.evaluation.results import summary
 from worker.models.base import TrainingData
-from worker.training import training_data
+from worker.training.pipeline import training_data
 
 CONTENDERS = {
     "svd": "svd (scikit-surprise)",

@@ -16,15 +16,18 @@ import numpy as np
 import redis
 from rq.utils import as_text
 
-from cli.processes import Child, stop_process
 from cli.redis_server import RedisServer
-from shared.broker import Heartbeat, connect, enqueue_rankings, fetch_job
-from shared.contract import BATCH_LIMIT, RULES, Kind, QueueName
+from shared.contract.jobs import BATCH_LIMIT, QueueName
+from shared.contract.keys import worker as worker_key
+from shared.contract.keys import workers as workers_key
+from shared.contract.kinds import RULES, Kind
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.errors import ServiceError
-from shared.keys import worker as worker_key
-from shared.keys import workers as workers_key
+from shared.processes.children import Child, stop_process
+from shared.queue.connections import connect
+from shared.queue.heartbeat import Heartbeat
+from shared.queue.jobs import enqueue_rankings, fetch_job
 from shared.settings import Settings
 
 _BARE = (

@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from shared.algorithms import config_class
-from shared.artifacts import ArtifactStore
+from shared.artifacts.store import ArtifactStore
 from shared.database import bulk
 from shared.database.engine import open_database
 from shared.datasets.formats import read_dataset
@@ -32,7 +32,7 @@ from shared.progress import Progress, Step
 from worker.evaluation.cross_validation import part_of, predict
 from worker.models.base import Model, RatingsBatch, TrainingData, ratings_batch
 from worker.serving import LoadedModel
-from worker.training import train, training_data
+from worker.training.pipeline import train, training_data
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,7 +13,8 @@ import typer
 from cli.caches import keep_caches_in_data_dir
 from cli.console import output, replace_what_cannot_be_shown, show_progress, status
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, config_class, parse_config, split_parameter
-from shared.contract import MAX_ID, MIN_ID, QueueName
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import MAX_ID, MIN_ID
 from shared.datasets.options import ReadingOptions, Scale, TimeUnit
 from shared.errors import MovierecError
 from shared.logs import configure_logging
@@ -188,10 +189,10 @@ def train(
     that is served in place.
     """
     from cli.reports import print_import, print_model
-    from shared.artifacts import ArtifactStore
+    from shared.artifacts.store import ArtifactStore
     from shared.database.engine import open_database
     from shared.datasets.importing import import_dataset
-    from worker.training import train as train_and_publish
+    from worker.training.pipeline import train as train_and_publish
 
     settings = load(WorkerSettings)
     given: dict[str, object] = {"seed": seed, **dict(split_parameter(text) for text in parameter or [])}
@@ -349,7 +350,8 @@ def data_changed(
     suggestions that were computed from the ratings before are shown for up to a day. An import is noticed.
     """
     from cli.redis_server import service_settings
-    from shared.broker import announce_changes, connect
+    from shared.queue.connections import connect
+    from shared.rankings.changes import announce_changes
 
     settings = service_settings()
     with connect(settings.cache) as cache, connect(settings.queue) as queue:

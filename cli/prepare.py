@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from cli.console import show_progress, status
 from cli.reports import print_import, print_model
 from shared.algorithms import config_class
-from shared.artifacts import ArtifactStore, Manifest
+from shared.artifacts.store import ArtifactStore, Manifest
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.database.queries import Import
@@ -77,7 +77,7 @@ def prepare(
     store = ArtifactStore(settings.models)
     manifest = _current_manifest(store)
     if manifest is None or not _fits(manifest, imported, algorithm if asked_for else None):
-        from worker.training import train
+        from worker.training.pipeline import train
 
         with show_progress() as progress:
             manifest = train(

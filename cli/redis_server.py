@@ -11,12 +11,12 @@ from pydantic import SecretStr
 
 from cli.append_only_file import DamagedFileError, find_damage, require_manifest, set_aside
 from cli.console import status
-from cli.processes import STOP_SECONDS, free_port, stop_process, tail
 from cli.redis_binary import find_redis_server
-from shared.broker import connect
 from shared.errors import MovierecError, ServiceError
-from shared.locks import ProcessLock
-from shared.parent import die_with_parent
+from shared.processes.children import STOP_SECONDS, free_port, stop_process, tail
+from shared.processes.locks import ProcessLock
+from shared.processes.parent import die_with_parent
+from shared.queue.connections import connect
 from shared.settings import Settings, WorkerSettings, load
 
 _START_SECONDS = 10.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from cli.console import output, status
-from shared.artifacts import Manifest
+from shared.artifacts.store import Manifest
 
 if TYPE_CHECKING:  # importing it takes pandas, for which every start would wait
     from shared.datasets.importing import ImportOutcome

@@ -17,12 +17,12 @@ import httpx
 from cli.addresses import base_url, require_address
 from cli.console import output, tell
 from cli.prepare import is_prepared
-from cli.processes import STOP_SECONDS, Child, stop_process, tail
 from cli.redis_server import RedisServer, require_redis
-from shared.contract import QueueName
+from shared.contract.jobs import QueueName
 from shared.errors import ConfigurationError, ServiceError
-from shared.locks import ProcessLock
-from shared.parent import die_with_parent
+from shared.processes.children import STOP_SECONDS, Child, stop_process, tail
+from shared.processes.locks import ProcessLock
+from shared.processes.parent import die_with_parent
 from shared.settings import GatewaySettings, WorkerSettings, load
 
 _READY_SECONDS = 90.0

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from gateway import paths, problems
-from gateway.middleware import Cors, RequestContext, Shield
-from gateway.prefix import Prefix
-from gateway.problems import ProblemBody
+from gateway.context import open_state
+from gateway.http import problems, urls
+from gateway.http.middleware import Cors, RequestContext, Shield
+from gateway.http.path_prefix import Prefix
+from gateway.http.problems import ProblemBody
 from gateway.routes import documentation, health, jobs, models, movies, users
-from gateway.state import open_state
 from shared.settings import GatewaySettings
 
 _DESCRIPTION = """
@@ -38,7 +38,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with open_state(settings) as state:
             app.state.gateway = state
-            yield {"gateway": state}  # for gateway.protocol
+            yield {"gateway": state}  # for gateway.fast_path.protocol
 
     app = FastAPI(
         title="movierec",
@@ -55,7 +55,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.state.settings = settings
     problems.install(app)
     for router in (users.router, movies.router, models.router, models.writing, jobs.router):
-        app.include_router(router, prefix=paths.API)
+        app.include_router(router, prefix=urls.API)
     app.include_router(health.router)
     app.include_router(documentation.router)
     _add_schema(app, ProblemBody)

@@ -11,13 +11,13 @@ from typing import cast
 import uvicorn
 
 from gateway.app import create_app
-from gateway.limits import Connection, Limits
-from gateway.problems import TooManyConnections
-from gateway.protocol import MemoryProtocol
-from gateway.request_id import request_id
-from gateway.wire import encoded, response_bytes
-from shared.broker import connect
+from gateway.fast_path.limits import Connection, Limits
+from gateway.fast_path.protocol import MemoryProtocol
+from gateway.fast_path.wire import encoded, response_bytes
+from gateway.http.problems import TooManyConnections
+from gateway.http.request_id import request_id
 from shared.database.engine import open_database
+from shared.queue.connections import connect
 from shared.settings import GatewaySettings
 
 _SHUTDOWN_SECONDS = 10

@@ -11,15 +11,15 @@ from sqlalchemy import Engine
 
 from cli.redis_server import RedisServer
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore, Manifest
-from shared.broker import connect
-from shared.contract import Kind
+from shared.artifacts.store import ArtifactStore, Manifest
+from shared.contract.kinds import Kind
 from shared.database.engine import open_database
 from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
-from shared.ranking import Ranking
+from shared.queue.connections import connect
+from shared.rankings.ranking import Ranking
 from worker.serving import Serving
-from worker.training import train
+from worker.training.pipeline import train
 
 PROJECT = Path(__file__).parent.parent
 

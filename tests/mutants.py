@@ -24,16 +24,16 @@ PROJECT = Path(__file__).parent.parent
 PACKAGES = ["benchmarks", "cli", "gateway", "shared", "worker"]
 
 TESTS = {
-    "gateway/admission.py": ["tests/gateway/test_admission.py"],
-    "gateway/dispatch.py": ["tests/gateway/test_dispatching.py"],
-    "gateway/flights.py": ["tests/gateway/test_flights.py"],
-    "gateway/memory.py": ["tests/gateway/test_memory.py"],
-    "gateway/overload.py": ["tests/gateway/test_overload.py"],
-    "gateway/popularity.py": ["tests/gateway/test_popularity.py"],
-    "gateway/ranking_cache.py": ["tests/gateway/test_ranking_cache.py", "tests/gateway/test_dispatching.py"],
-    "shared/artifacts.py": ["tests/shared/test_artifacts.py"],
-    "shared/keys.py": ["tests/shared/test_keys.py"],
-    "shared/ranking.py": ["tests/shared/test_ranking.py"],
+    "gateway/load/admission.py": ["tests/gateway/test_admission.py"],
+    "gateway/rankings/dispatcher.py": ["tests/gateway/test_dispatching.py"],
+    "gateway/rankings/batching.py": ["tests/gateway/test_flights.py"],
+    "gateway/rankings/answer_cache.py": ["tests/gateway/test_memory.py"],
+    "gateway/load/shedding.py": ["tests/gateway/test_overload.py"],
+    "gateway/rankings/popularity.py": ["tests/gateway/test_popularity.py"],
+    "gateway/rankings/cache.py": ["tests/gateway/test_ranking_cache.py", "tests/gateway/test_dispatching.py"],
+    "shared/artifacts/store.py": ["tests/shared/test_artifacts.py"],
+    "shared/contract/keys.py": ["tests/shared/test_keys.py"],
+    "shared/rankings/ranking.py": ["tests/shared/test_ranking.py"],
 }
 """The fast tests of each module: those of them that start no process of ours."""
 

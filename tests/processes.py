@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from cli.processes import free_port
+from shared.processes.children import free_port
 from tests.conftest import PROJECT
 
 T = TypeVar("T")

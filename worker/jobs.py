@@ -16,18 +16,20 @@ from redis.client import Pipeline
 from rq import get_current_job
 from rq.timeouts import JobTimeoutException
 
-from shared import keys
 from shared.algorithms import parse_config
-from shared.artifacts import ArtifactStore
-from shared.broker import open_queue
-from shared.clock import RedisClock
-from shared.contract import Kind, News, QueueName, RankingEvent
+from shared.artifacts.store import ArtifactStore
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import Kind
+from shared.contract.news import News, RankingEvent
 from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
-from shared.ranking import Ranking
-from shared.ranking_reads import READ_RANKINGS, read_arguments
-from shared.redis_state import count, execute_tolerantly
+from shared.queue.clock import RedisClock
+from shared.queue.damage import count, execute_tolerantly
+from shared.queue.jobs import open_queue
+from shared.rankings.ranking import Ranking
+from shared.rankings.store import READ_RANKINGS, read_arguments
 from shared.settings import WorkerSettings, load
 from worker.serving import Serving
 
@@ -299,7 +301,7 @@ def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:
     MovierecError
         If it cannot be done; such a job is not tried again, since it would fail the same way.
     """
-    from worker.training import train as train_and_publish  # heavy: only the forked child pays
+    from worker.training.pipeline import train as train_and_publish  # heavy: only the forked child pays
 
     settings = load(WorkerSettings)
     try:

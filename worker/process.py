@@ -14,16 +14,18 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 from threadpoolctl import threadpool_limits
 
-from shared import keys
-from shared.artifacts import ArtifactStore
-from shared.broker import Heartbeat, MovierecJob, connect, open_queue
-from shared.clock import RedisClock
-from shared.contract import QueueName
+from shared.artifacts.store import ArtifactStore
+from shared.contract import keys
+from shared.contract.jobs import QueueName
 from shared.database.engine import open_database
-from shared.redis_state import is_damage, mend_keys, refusal
+from shared.queue.clock import RedisClock
+from shared.queue.connections import connect
+from shared.queue.damage import is_damage, mend_keys, refusal
+from shared.queue.heartbeat import Heartbeat
+from shared.queue.jobs import MovierecJob, open_queue
 from shared.settings import WorkerSettings
 from worker import jobs
-from worker.memory import keep_freed_memory
+from worker.allocator import keep_freed_memory
 from worker.rq_workers import Pace, ServeWorker, Stop, TrainWorker
 from worker.serving import Serving
 

@@ -24,10 +24,10 @@ from rq.registry import StartedJobRegistry, clean_registries
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
-from shared import keys
-from shared.broker import FAILURE_TTL_SECONDS, SERVE_TIMEOUT_SECONDS, ForbiddenJobError
-from shared.parent import die_with_parent
-from shared.redis_state import count, is_damage, mend_keys
+from shared.contract import keys
+from shared.processes.parent import die_with_parent
+from shared.queue.damage import count, is_damage, mend_keys
+from shared.queue.jobs import FAILURE_TTL_SECONDS, SERVE_TIMEOUT_SECONDS, ForbiddenJobError
 
 log = structlog.get_logger(__name__)
 

@@ -13,16 +13,16 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
-from shared.artifacts import ArtifactStore, Manifest
-from shared.contract import RULES, Kind
+from shared.artifacts.store import ArtifactStore, Manifest
+from shared.contract.kinds import RULES, Kind
 from shared.database import queries
-from shared.database.profiles import ratings_of
+from shared.database.user_ratings import ratings_of
 from shared.errors import ArtifactError, ConfigurationError, UnreadableArtifactError
-from shared.ranking import Ranking
+from shared.rankings.ranking import Ranking
 from worker.identity import identities, load_identities, other_movies
 from worker.models.base import Float, Model, ratings_batch
 from worker.models.registry import model_class
-from worker.similarity import GenreSimilarity
+from worker.similarity.genres import GenreSimilarity
 
 log = structlog.get_logger(__name__)
 

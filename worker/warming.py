@@ -12,15 +12,15 @@ import redis
 from sqlalchemy import Engine
 from threadpoolctl import threadpool_limits
 
-from shared import keys
-from shared.artifacts import ArtifactStore
-from shared.broker import connect
-from shared.contract import Kind
+from shared.artifacts.store import ArtifactStore
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.errors import ArtifactError, ServiceError
 from shared.progress import Progress, Step, silent
-from shared.ranking_reads import READ_RANKINGS, parse_replies, read_arguments
+from shared.queue.connections import connect
+from shared.rankings.store import READ_RANKINGS, parse_replies, read_arguments
 from shared.settings import WorkerSettings
 from worker.jobs import compute_rankings
 from worker.serving import Serving
@@ -37,7 +37,7 @@ class Scope(StrEnum):
 
     ALL = "all"
     ACTIVE = "active"
-    """Those that were asked for, see :data:`shared.keys.ASKED`."""
+    """Those that were asked for, see :data:`shared.contract.keys.ASKED`."""
     NONE = "none"
 
 

@@ -6,8 +6,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cli.processes import Child, tail
 from shared.errors import ServiceError
+from shared.processes.children import Child, tail
 from shared.progress import Progress, Step
 
 _PARAMETERS = {"n_sweeps": 36, "burn_in": 12}

@@ -16,8 +16,8 @@ from benchmarks.serving.generator import LoadProcess, run_load
 from benchmarks.serving.stack import Stack, suggestions
 from benchmarks.serving.table import Group, Mark, Row
 from benchmarks.serving.usage import Usage
-from shared import keys
-from shared.artifacts import ArtifactStore
+from shared.artifacts.store import ArtifactStore
+from shared.contract import keys
 
 _AT_ONCE = 500
 _LEAD_SECONDS = 3.0

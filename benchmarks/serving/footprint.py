@@ -8,8 +8,8 @@ from benchmarks.serving.bench import Bench
 from benchmarks.serving.noop import NoOpWorkers
 from benchmarks.serving.stack import Stack
 from benchmarks.serving.table import Group, Mark, Row
-from shared import keys
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 
 _CACHED_USERS = 1_000
 _WORKERS = 3

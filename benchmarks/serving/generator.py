@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.load import HOST
 from benchmarks.serving.contract import Load, Outcome, ordered
 from shared.errors import ServiceError
-from shared.parent import die_with_parent
+from shared.processes.parent import die_with_parent
 
 _START_SECONDS = 30.0
 _DRAWN_FOR_WRK = 100_000

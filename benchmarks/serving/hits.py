@@ -11,10 +11,10 @@ from benchmarks.serving.generator import run_hits, run_load
 from benchmarks.serving.stack import Reply, Stack, suggestions
 from benchmarks.serving.table import Group, Mark, Row, number
 from benchmarks.serving.usage import Usage
-from cli.processes import free_port
-from shared import keys
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from shared.errors import ServiceError
+from shared.processes.children import free_port
 
 _CONNECTIONS = 32
 _HOT = 200

@@ -15,7 +15,7 @@ from benchmarks.serving.noop import NoOpWorkers
 from benchmarks.serving.stack import Stack, suggestions
 from benchmarks.serving.table import Group, Mark, Row, number
 from benchmarks.serving.usage import Usage
-from shared.contract import BATCH_LIMIT
+from shared.contract.jobs import BATCH_LIMIT
 from shared.errors import ServiceError
 
 _CONNECTIONS = (256, 512, 1024)

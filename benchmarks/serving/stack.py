@@ -19,13 +19,15 @@ from benchmarks.serving.baselines import Baseline
 from benchmarks.serving.contract import Load
 from benchmarks.serving.data import environment
 from benchmarks.serving.generator import run_load
-from cli.processes import Child, free_port, stop_process, tail
 from cli.redis_server import RedisServer
-from shared import keys
-from shared.broker import connect, enqueue_rankings
-from shared.contract import BATCH_LIMIT, RULES, Kind
+from shared.contract import keys
+from shared.contract.jobs import BATCH_LIMIT
+from shared.contract.kinds import RULES, Kind
 from shared.errors import ServiceError
-from shared.parent import die_with_parent
+from shared.processes.children import Child, free_port, stop_process, tail
+from shared.processes.parent import die_with_parent
+from shared.queue.connections import connect
+from shared.queue.jobs import enqueue_rankings
 
 WAIT_BUDGET_SECONDS = 5
 _START_SECONDS = 60.0

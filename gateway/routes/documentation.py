@@ -11,9 +11,9 @@ from importlib.resources import files
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from gateway.memory import Answer
-from gateway.problems import NotFound
-from gateway.responses import PUBLIC, send
+from gateway.http.problems import NotFound
+from gateway.http.responses import PUBLIC, send
+from gateway.rankings.answer_cache import Answer
 
 router = APIRouter(include_in_schema=False)
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 
-from gateway.fleet import Fleet
-from gateway.state import State, state_of
-from gateway.tasks import Supervisor
+from gateway.background_tasks import Supervisor
+from gateway.context import State, state_of
+from gateway.load.workers import Fleet
+from shared.contract.keys import Counter
 from shared.database.files import probe
 from shared.errors import ArtifactError
-from shared.keys import Counter
 
 router = APIRouter(tags=["health"])
 

@@ -11,11 +11,11 @@ from redis.exceptions import RedisError
 from rq.job import JobStatus
 from rq.results import Result
 
-from gateway.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
-from gateway.responses import json_answer
-from gateway.state import State, state_of
-from shared.broker import MovierecJob, fetch_job
-from shared.redis_state import is_damage
+from gateway.context import State, state_of
+from gateway.http.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
+from gateway.http.responses import json_answer
+from shared.queue.damage import is_damage
+from shared.queue.jobs import MovierecJob, fetch_job
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

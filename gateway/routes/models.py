@@ -6,8 +6,9 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import paths
-from gateway.problems import (
+from gateway.context import State, current_version, state_of
+from gateway.http import urls
+from gateway.http.problems import (
     BodyTooLarge,
     InvalidRequest,
     NoModel,
@@ -18,12 +19,11 @@ from gateway.problems import (
     WritingDisabled,
     documented,
 )
-from gateway.responses import json_answer
-from gateway.security import AdminRoute, bearer
-from gateway.state import State, current_version, state_of
-from gateway.trainings import start_training
+from gateway.http.responses import json_answer
+from gateway.http.security import AdminRoute, bearer
+from gateway.training_jobs import start_training
 from shared.algorithms import CONFIGS, DEFAULT_ALGORITHM, parse_config
-from shared.artifacts import Manifest
+from shared.artifacts.store import Manifest
 from shared.errors import ArtifactError, ConfigurationError
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -155,7 +155,7 @@ def train(body: TrainingRequest, request: Request, state: Annotated[State, Depen
         timeout_seconds=request.app.state.settings.train_timeout.total_seconds(),
         prefix=prefix,
     )
-    address = prefix + paths.job(job_id)
+    address = prefix + urls.job(job_id)
     return Response(
         orjson.dumps({"job": address}), 202, {"Location": address, "Retry-After": "2"}, "application/json"
     )

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from gateway import paths, render
-from gateway.memory import Answer
-from gateway.problems import InvalidRequest, UnknownMovie, documented
-from gateway.ranking_cache import Question
-from gateway.responses import PUBLIC, MovieId, send
+from gateway.context import State, state_of
+from gateway.http import rendering, urls
+from gateway.http.problems import InvalidRequest, UnknownMovie, documented
+from gateway.http.responses import PUBLIC, MovieId, send
+from gateway.rankings.answer_cache import Answer
 from gateway.routes import rankings
-from gateway.state import State, state_of
-from shared.contract import Kind
+from shared.contract.kinds import Kind
+from shared.contract.question import Question
 
 router = APIRouter(prefix="/movies", tags=["movies"])
 
@@ -63,9 +63,9 @@ async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Dep
     """Title and genres, as in the data set's file."""
     if movie_id not in state.catalogue:
         raise UnknownMovie(movie_id)
-    body = render.movie(movie_id, state.catalogue)
+    body = rendering.movie(movie_id, state.catalogue)
     answer = Answer(body, state.fleet.newest_version or "", PUBLIC, data=state.catalogue.fingerprint)
-    state.memory.put(paths.movie(movie_id), movie_id, state.memory.token(movie_id), answer)
+    state.memory.put(urls.movie(movie_id), movie_id, state.memory.token(movie_id), answer)
     return send(request, answer, cached=True)
 
 

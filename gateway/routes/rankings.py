@@ -6,10 +6,9 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from gateway import paths
-from gateway.answers import answer_ranking
-from gateway.dispatch import StillWorkingError
-from gateway.problems import (
+from gateway.context import State
+from gateway.http import urls
+from gateway.http.problems import (
     ComputationFailed,
     DatabaseUnavailable,
     NoWorkers,
@@ -17,9 +16,10 @@ from gateway.problems import (
     QueueUnreachable,
     documented,
 )
-from gateway.ranking_cache import Question
-from gateway.responses import header, send
-from gateway.state import State
+from gateway.http.responses import header, send
+from gateway.rankings.dispatcher import StillWorkingError
+from gateway.rankings.service import answer_ranking
+from shared.contract.question import Question
 
 PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed)
 
@@ -55,8 +55,8 @@ async def ranking_response(request: Request, state: State, question: Question) -
 
 def accepted(question: Question, job_id: str, prefix: str) -> Response:
     """Say where an answer will be, and which job computes it; links begin with the prefix."""
-    job = prefix + paths.job(job_id)
-    body = orjson.dumps({"job": job, "result": prefix + paths.ranking(*question).decode()})
+    job = prefix + urls.job(job_id)
+    body = orjson.dumps({"job": job, "result": prefix + urls.ranking(*question).decode()})
     return Response(body, 202, {"Location": job, "Retry-After": "1"}, "application/json")
 
 

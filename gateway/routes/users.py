@@ -7,15 +7,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Engine
 
-from gateway import paths, render
-from gateway.catalogue import Catalogue
-from gateway.memory import Answer
-from gateway.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
-from gateway.ranking_cache import Question
-from gateway.responses import PRIVATE, UserId, send
+from gateway.catalogue.movies import Catalogue
+from gateway.context import State, state_of
+from gateway.http import rendering, urls
+from gateway.http.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
+from gateway.http.responses import PRIVATE, UserId, send
+from gateway.rankings.answer_cache import Answer
 from gateway.routes import rankings
-from gateway.state import State, state_of
-from shared.contract import Kind
+from shared.contract.kinds import Kind
+from shared.contract.question import Question
 from shared.database import queries
 
 router = APIRouter(prefix="/users", tags=["users"])
@@ -88,7 +88,7 @@ _SUGGESTED_EXAMPLE = {
 )
 async def rated(user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
     """All that the user rated, best first, then by id, each with this user's tags of that movie."""
-    path = paths.rated(user_id)
+    path = urls.rated(user_id)
     kept = state.memory.get(path)
     if kept is not None:
         return send(request, kept, cached=True)
@@ -114,7 +114,7 @@ def _rated(engine: Engine, user_id: int, catalogue: Catalogue) -> bytes | None:
         return None
     if not movies:
         raise UnknownUser(user_id)
-    return render.rated(user_id, movies, catalogue)
+    return rendering.rated(user_id, movies, catalogue)
 
 
 @router.get(

@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
-from shared.contract import MIN_ID
+from shared.contract.kinds import MIN_ID
 from shared.database import queries
 from shared.database.schema import movies, ratings, tags
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.database.engine import sqlite_path
 from shared.errors import ServiceError
-from shared.locks import ProcessLock
+from shared.processes.locks import ProcessLock
 from shared.progress import Progress, Step
 
 _KEYS = {"space": 0x6D6F7669, "lock": 0x696D706F}

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared.contract import MAX_ID, MIN_ID
+from shared.contract.kinds import MAX_ID, MIN_ID
 from shared.datasets.options import Scale, TimeUnit
 from shared.errors import BadRow, BadRowsError
 

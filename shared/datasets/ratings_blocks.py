@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from shared.contract import MAX_ID, MIN_ID
+from shared.contract.kinds import MAX_ID, MIN_ID
 from shared.datasets.dialects import Meaning
 from shared.datasets.fields import (
     MAX_EXACT,

@@ -14,8 +14,8 @@ import uvicorn
 
 from benchmarks.serving.contract import Load, ordered, percentiles, zipf
 from benchmarks.serving.generator import find_wrk, run_hits, run_load
-from cli.processes import free_port
 from shared.errors import ServiceError
+from shared.processes.children import free_port
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

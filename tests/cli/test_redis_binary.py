@@ -8,8 +8,8 @@ import pytest
 from cli import redis_binary
 from cli.redis_binary import find_redis_server
 from cli.redis_server import RedisServer
-from shared.broker import connect
 from shared.errors import ServiceError
+from shared.queue.connections import connect
 from tests.processes import wait_for
 
 Install = Callable[[str, str], Path]

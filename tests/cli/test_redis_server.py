@@ -11,8 +11,8 @@ import pytest
 
 from cli.append_only_file import find_damage, require_manifest
 from cli.redis_server import RedisServer
-from shared.broker import connect
 from shared.errors import BusyError, ServiceError
+from shared.queue.connections import connect
 from tests.conftest import PROJECT
 from tests.processes import wait_for
 

@@ -9,15 +9,20 @@ from uuid import NAMESPACE_OID, uuid5
 import redis
 import redis.asyncio
 
-from gateway.dispatch import Dispatcher, Found, StillWorkingError
-from gateway.fleet import Fleet
-from gateway.problems import Problem
-from gateway.ranking_cache import Question, RankingCache
-from gateway.tasks import Supervisor
-from shared import keys
-from shared.broker import Heartbeat, connect, connect_async, open_queue
-from shared.contract import RULES, Kind, News, QueueName, RankingEvent
-from shared.ranking import Ranking
+from gateway.background_tasks import Supervisor
+from gateway.http.problems import Problem
+from gateway.load.workers import Fleet
+from gateway.rankings.cache import RankingCache
+from gateway.rankings.dispatcher import Dispatcher, Found, StillWorkingError
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
+from shared.queue.connections import connect, connect_async
+from shared.queue.heartbeat import Heartbeat
+from shared.queue.jobs import open_queue
+from shared.rankings.ranking import Ranking
 from worker.jobs import write_rankings
 
 VERSION = "20261122T201530Z-svd-1f3c9a"

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from gateway.admission import Admission, retry_after
-from gateway.problems import QueueFull
-from shared.contract import BATCH_LIMIT
+from gateway.http.problems import QueueFull
+from gateway.load.admission import Admission, retry_after
+from shared.contract.jobs import BATCH_LIMIT
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.coalescing import Coalescer
+from gateway.rankings.coalescing import Coalescer
 
 
 def test_questions_that_come_while_a_call_is_under_way_share_the_next() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.serving.usage import resident_megabytes
 from cli.redis_server import RedisServer
-from gateway.wire import has_unread
+from gateway.fast_path.wire import has_unread
 from tests.conftest import PROJECT, Trained
 from tests.gateway.conftest import TOKEN
 from tests.processes import Gateway, wait_for
@@ -572,7 +572,7 @@ def test_what_came_while_others_were_answered_is_read_before_a_connection_counts
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import pathlib, time\n"
-        "    from gateway.overload import Door\n"
+        "    from gateway.load.shedding import Door\n"
         f"    stop, stopped = pathlib.Path({str(stop)!r}), pathlib.Path({str(stopped)!r})\n"
         "    def turns_away(self, question):\n"
         "        while stop.exists():\n"

@@ -11,10 +11,13 @@ import pytest
 import redis
 
 from cli.redis_server import RedisServer
-from shared import keys
-from shared.broker import Heartbeat, connect, open_queue
-from shared.contract import Kind, QueueName
-from shared.ranking import Ranking
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import Kind
+from shared.queue.connections import connect
+from shared.queue.heartbeat import Heartbeat
+from shared.queue.jobs import open_queue
+from shared.rankings.ranking import Ranking
 from tests.conftest import Trained, rank
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for

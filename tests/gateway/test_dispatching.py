@@ -8,13 +8,16 @@ from datetime import timedelta
 import pytest
 import redis
 
-from gateway import dispatch, flights
-from gateway.dispatch import Found, StillWorkingError
-from gateway.problems import ComputationFailed, NoWorkers, Problem, QueueUnreachable, UnknownUser
-from gateway.ranking_cache import Question
-from shared import keys
-from shared.broker import announce_changes, open_queue
-from shared.contract import Kind, News, QueueName, RankingEvent
+from gateway.http.problems import ComputationFailed, NoWorkers, Problem, QueueUnreachable, UnknownUser
+from gateway.rankings import batching, dispatcher
+from gateway.rankings.dispatcher import Found, StillWorkingError
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import Kind
+from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
+from shared.queue.jobs import open_queue
+from shared.rankings.changes import announce_changes
 from tests.gateway.asking import VERSION, Road, open_road, ranking, suggested
 
 (ONE, TWO, THREE) = suggested(1, 2, 3)
@@ -245,7 +248,7 @@ def test_workers_are_free_again_when_jobs_are_done_or_were_of_others(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
 ) -> None:
     """Who gathers would do so for longer than this test may take."""
-    monkeypatch.setattr(flights, "LONGEST_GATHERING_SECONDS", 60)
+    monkeypatch.setattr(batching, "LONGEST_GATHERING_SECONDS", 60)
 
     async def test(road: Road) -> None:
         for question in (ONE, TWO):
@@ -403,9 +406,9 @@ def test_it_is_full_with_what_is_under_way_and_what_is_being_read(redis_url: str
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let questions count as lost sooner, and be looked for more often."""
-    monkeypatch.setattr(dispatch, "LOST_AFTER", timedelta(seconds=0.25))
-    monkeypatch.setattr(dispatch, "_OVERTAKEN_SECONDS", 0.1)
-    monkeypatch.setattr(dispatch, "_SWEEP_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(dispatcher, "LOST_AFTER", timedelta(seconds=0.25))
+    monkeypatch.setattr(dispatcher, "_OVERTAKEN_SECONDS", 0.1)
+    monkeypatch.setattr(dispatcher, "_SWEEP_INTERVAL_SECONDS", 0.02)
 
 
 def lose(road: Road) -> None:

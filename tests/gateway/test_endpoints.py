@@ -8,16 +8,16 @@ import httpx
 import pandas as pd
 import pytest
 
-from shared import keys
-from shared.broker import connect
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from shared.database import bulk
+from shared.queue.connections import connect
 from tests.conftest import rank
 from tests.gateway.conftest import Service
 from tests.surprise_reference import surprise_with
 from worker.models.svd import SvdModel
 from worker.serving import Serving
-from worker.training import training_data
+from worker.training.pipeline import training_data
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_a_stale_ranking_is_computed_again(client: httpx.Client, service: Servic
     path = PATHS[1] if kind is Kind.SUGGESTED else PATHS[3]
     good = client.get(path)
     key, field = keys.ranking(kind, 1)
-    from shared.ranking import Ranking
+    from shared.rankings.ranking import Ranking
 
     with connect(service.redis_url) as redis:
         manifest = service.trained.manifest

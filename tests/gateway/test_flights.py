@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.flights import Batch, Batches, Flight, Patience
-from gateway.ranking_cache import Question
-from shared.contract import BATCH_LIMIT, Kind
-from shared.ranking import Ranking
+from gateway.rankings.batching import Batch, Batches, Flight, Patience
+from shared.contract.jobs import BATCH_LIMIT
+from shared.contract.kinds import Kind
+from shared.contract.question import Question
+from shared.rankings.ranking import Ranking
 
 BUDGET = 0.05
 

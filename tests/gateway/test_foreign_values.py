@@ -11,10 +11,12 @@ import pytest
 import redis
 
 from cli.redis_server import RedisServer
-from shared import keys
-from shared.broker import connect, open_queue
-from shared.contract import RULES, Kind, QueueName
-from shared.ranking import Ranking
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.queue.connections import connect
+from shared.queue.jobs import open_queue
+from shared.rankings.ranking import Ranking
 from tests.conftest import Trained
 from tests.gateway.conftest import TOKEN, Service
 from tests.processes import Command, Gateway, wait_for

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.memory import Answer, AnswerMemory, accepts_gzip
+from gateway.rankings.answer_cache import Answer, AnswerMemory, accepts_gzip
 
 MINUTE = timedelta(minutes=1)
 

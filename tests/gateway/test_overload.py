@@ -12,12 +12,12 @@ import httpx
 import pytest
 import redis
 
-from gateway import overload
-from gateway.dispatch import StillWorkingError
-from gateway.joined_writes import JoinedWrites
-from gateway.overload import Door
-from gateway.ranking_cache import Question
-from shared.contract import Kind
+from gateway.fast_path.joined_writes import JoinedWrites
+from gateway.load import shedding
+from gateway.load.shedding import Door
+from gateway.rankings.dispatcher import StillWorkingError
+from shared.contract.kinds import Kind
+from shared.contract.question import Question
 from shared.database import queries
 from tests.conftest import PROJECT, Trained
 from tests.gateway.asking import announce, open_road, ranking, suggested
@@ -135,7 +135,7 @@ def test_who_is_behind_has_caught_up_only_when_well_below_the_mark(monkeypatch: 
         now[0] += seconds + lag
 
     loop = SimpleNamespace(time=lambda: now[0])
-    monkeypatch.setattr(overload, "asyncio", SimpleNamespace(get_running_loop=lambda: loop, sleep=sleep))
+    monkeypatch.setattr(shedding, "asyncio", SimpleNamespace(get_running_loop=lambda: loop, sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(door.watch())
     assert seen[1:] == [False, False, True, True, True, False, False]
@@ -170,7 +170,7 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import asyncio, os\n"
-        "    from gateway.overload import Door\n"
+        "    from gateway.load.shedding import Door\n"
         "    async def watch(self):\n"
         "        while True:\n"
         f"            self.behind = os.path.exists({str(switch)!r})\n"
@@ -212,7 +212,7 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import asyncio, pathlib, time\n"
-        "    from gateway.overload import Door\n"
+        "    from gateway.load.shedding import Door\n"
         "    async def watch(self):\n"
         "        turns = 0\n"
         "        while True:\n"

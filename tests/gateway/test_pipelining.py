@@ -11,10 +11,10 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from gateway.limits import Limits
-from gateway.memory import Answer, AnswerMemory
-from gateway.protocol import MemoryProtocol
-from gateway.responses import PUBLIC
+from gateway.fast_path.limits import Limits
+from gateway.fast_path.protocol import MemoryProtocol
+from gateway.http.responses import PUBLIC
+from gateway.rankings.answer_cache import Answer, AnswerMemory
 from shared.settings import GatewaySettings
 
 PATHS = [b"/api/v1/movies/1", b"/api/v1/movies/2"]

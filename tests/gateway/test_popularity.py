@@ -13,12 +13,14 @@ import redis
 import redis.asyncio
 from rq.job import Job
 
-from gateway.fleet import Fleet
-from gateway.memory import Answer, AnswerMemory
-from gateway.popularity import Popularity
-from shared import keys
-from shared.broker import connect, connect_async, open_queue
-from shared.contract import RULES, Kind, QueueName
+from gateway.load.workers import Fleet
+from gateway.rankings.answer_cache import Answer, AnswerMemory
+from gateway.rankings.popularity import Popularity
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.queue.connections import connect, connect_async
+from shared.queue.jobs import open_queue
 from tests.gateway.asking import DATA, VERSION, announce
 
 DAY = 24 * 3600.0

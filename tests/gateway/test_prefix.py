@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway import paths
 from gateway.app import create_app
-from gateway.prefix import Prefix, without_prefix
-from shared import keys
-from shared.broker import connect
-from shared.contract import Kind
+from gateway.http import urls
+from gateway.http.path_prefix import Prefix, without_prefix
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from shared.errors import ConfigurationError
+from shared.queue.connections import connect
 from shared.settings import GatewaySettings, load
 from tests.conftest import Trained
 from tests.gateway.conftest import TOKEN, Service
@@ -177,9 +177,9 @@ def test_the_prefix_is_taken_away_once(path: str, prefix: str, own: str) -> None
 def test_every_route_counts_as_ours() -> None:
     document = create_app(GatewaySettings()).openapi()
     for path in [*document["paths"], "/", "/docs", "/docs/swagger.js", "/redoc", "/openapi.json"]:
-        assert paths.is_ours(path)
-        assert paths.is_ours(path + "/")
-    assert not paths.is_ours("/api/v2")
+        assert urls.is_ours(path)
+        assert urls.is_ours(path + "/")
+    assert not urls.is_ours("/api/v2")
 
 
 @pytest.mark.parametrize("value", ["films", "/films/", "/", "//films", "/a b", "/a\n", "/..", "https://x"])

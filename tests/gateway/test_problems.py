@@ -8,9 +8,10 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from gateway import problems
-from shared.broker import connect, fetch_job
-from shared.contract import RULES, Kind
+from gateway.http import problems
+from shared.contract.kinds import RULES, Kind
+from shared.queue.connections import connect
+from shared.queue.jobs import fetch_job
 from tests.gateway.conftest import TOKEN, Service
 from tests.processes import Gateway
 

@@ -10,11 +10,13 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from cli.redis_server import RedisServer
-from gateway.ranking_cache import Question, RankingCache
-from shared import keys
-from shared.broker import announce_changes, connect_async
-from shared.contract import Kind
-from shared.ranking_reads import CachedRanking
+from gateway.rankings.cache import RankingCache
+from shared.contract import keys
+from shared.contract.kinds import Kind
+from shared.contract.question import Question
+from shared.queue.connections import connect_async
+from shared.rankings.changes import announce_changes
+from shared.rankings.store import CachedRanking
 from tests.gateway.asking import ranking
 from worker.jobs import write_rankings
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import catalogue, render
-from gateway.catalogue import Catalogue
-from shared.contract import RULES, Kind
-from shared.ranking import Ranking
+from gateway.catalogue import movies
+from gateway.catalogue.movies import Catalogue
+from gateway.http import rendering
+from shared.contract.kinds import RULES, Kind
+from shared.rankings.ranking import Ranking
 
-FAR = catalogue._HIGHEST_LISTED + 1
+FAR = movies._HIGHEST_LISTED + 1
 
 
 def catalogue_of(movie_ids: list[int]) -> Catalogue:
@@ -34,7 +35,7 @@ def test_a_ranking_has_the_movies_that_there_are(
     most = {Kind.SUGGESTED: 5, Kind.SIMILAR: 1}[kind] * 10**decimals
     scores = data.draw(st.lists(st.integers(0, most), min_size=len(wanted), max_size=len(wanted)))
     movies = catalogue_of([i for i in [*range(1, 51), highest] if i not in missing])
-    body = json.loads(render.ranking(kind, Ranking("v", "", decimals, wanted, scores), movies))
+    body = json.loads(rendering.ranking(kind, Ranking("v", "", decimals, wanted, scores), movies))
     ((name, shown),) = body.items()
     assert name == {Kind.SUGGESTED: "suggested_movies", Kind.SIMILAR: "most_similar_movies"}[kind]
     field = {Kind.SUGGESTED: "estimated_score", Kind.SIMILAR: "cosine_similarity"}[kind]

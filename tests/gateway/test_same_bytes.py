@@ -6,10 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared import keys
-from shared.broker import announce_changes, connect
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from shared.database import queries
+from shared.queue.connections import connect
+from shared.rankings.changes import announce_changes
 from tests.gateway.conftest import Service
 from tests.processes import Command, wait_for
 

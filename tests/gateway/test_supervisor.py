@@ -11,16 +11,16 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from cli.redis_server import RedisServer
-from gateway import tasks
-from gateway.tasks import Supervisor
+from gateway import background_tasks
+from gateway.background_tasks import Supervisor
 from tests.conftest import Trained
 from tests.processes import Command, Gateway, wait_for
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_PAUSES_SECONDS", (0.01, 0.02))
-    monkeypatch.setattr(tasks, "_STABLE_SECONDS", 0.05)
+    monkeypatch.setattr(background_tasks, "_PAUSES_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(background_tasks, "_STABLE_SECONDS", 0.05)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway import tasks
+from gateway import background_tasks
 
 
 async def sleep_through(cancellations: int) -> None:
@@ -26,7 +26,7 @@ def test_a_task_that_misses_a_cancellation_is_ended_all_the_same(cancellations: 
     async def run() -> list[asyncio.Task[None]]:
         running = [asyncio.create_task(sleep_through(cancellations)), asyncio.create_task(fail())]
         await asyncio.sleep(0)
-        await tasks.end(running)
+        await background_tasks.end(running)
         return running
 
     stubborn, failed = asyncio.run(asyncio.wait_for(run(), 10))
@@ -35,4 +35,4 @@ def test_a_task_that_misses_a_cancellation_is_ended_all_the_same(cancellations: 
 
 
 def test_nothing_to_end() -> None:
-    asyncio.run(tasks.end([]))
+    asyncio.run(background_tasks.end([]))

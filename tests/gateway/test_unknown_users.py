@@ -1,10 +1,10 @@
 """Asking for a user does not make one: who does not exist is neither counted, computed ahead nor served."""
 
-from shared import keys
-from shared.broker import connect
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from shared.database.schema import ratings
-from shared.ranking import Ranking
+from shared.queue.connections import connect
+from shared.rankings.ranking import Ranking
 from tests.gateway.conftest import Service
 from tests.processes import wait_for
 

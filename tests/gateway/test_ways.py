@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import keys
-from shared.broker import announce_changes, connect
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
+from shared.queue.connections import connect
+from shared.rankings.changes import announce_changes
 from tests.gateway.conftest import Service
 from tests.processes import wait_for
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.artifacts import ArtifactStore, DataSummary, Manifest
+from shared.artifacts.store import ArtifactStore, DataSummary, Manifest
 from shared.errors import ArtifactError
 
 DATA = DataSummary(name="d", revision=1, fingerprint="f", n_users=1, n_movies=1, n_ratings=1)

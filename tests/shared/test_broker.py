@@ -4,7 +4,7 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.broker import connect_async
+from shared.queue.connections import connect_async
 
 
 @given(

@@ -1,6 +1,7 @@
 import pytest
 
-from shared.contract import RULES, Kind, News, RankingEvent
+from shared.contract.kinds import RULES, Kind
+from shared.contract.news import News, RankingEvent
 
 
 @pytest.mark.parametrize("outcome", list(RankingEvent))

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
-from cli.processes import free_port
-from shared.database import bulk, profiles, queries
+from shared.database import bulk, queries, user_ratings
 from shared.database.engine import database_url, open_database
 from shared.database.one_import import one_import
 from shared.datasets.generate import generate
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, DataError, ServiceError
+from shared.processes.children import free_port
 from shared.progress import silent
 from shared.settings import Settings, load
 from tests.conftest import PROJECT
@@ -125,9 +125,9 @@ def test_small_questions(engine: Engine, dataset: Dataset) -> None:
             [],
             ["Drama"],
         ]
-        several = profiles.ratings_of(connection, [5, 9, 77])
+        several = user_ratings.ratings_of(connection, [5, 9, 77])
         assert sorted(zip(*map(np.ndarray.tolist, several), strict=True)) == [(5, 2, 0.5), (9, 1, 5.0)]
-        assert [len(array) for array in profiles.ratings_of(connection, [77])] == [0, 0, 0]
+        assert [len(array) for array in user_ratings.ratings_of(connection, [77])] == [0, 0, 0]
 
 
 def test_profiles_hold_every_rating_on_the_scale(engine: Engine, dataset: Dataset) -> None:
@@ -145,7 +145,7 @@ def test_profiles_hold_every_rating_on_the_scale(engine: Engine, dataset: Datase
     movies = dataset.movies.iloc[:1].reset_index(drop=True)
     bulk.replace_dataset(engine, Dataset("fine", movies, ratings, dataset.tags.iloc[:0]), "abc")
     with engine.connect() as connection:
-        found = profiles.ratings_of(connection, [2**31 - 1, 7])
+        found = user_ratings.ratings_of(connection, [2**31 - 1, 7])
     order = np.lexsort((found.movie_ids, found.user_ids))
     np.testing.assert_array_equal(found.user_ids[order], ratings["user_id"])
     np.testing.assert_array_equal(found.movie_ids[order], ratings["movie_id"])

@@ -1,7 +1,8 @@
 """The names of keys: other releases and people who look into Redis know them."""
 
-from shared import keys
-from shared.contract import Kind, QueueName
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import Kind
 
 
 def test_the_names_of_keys() -> None:

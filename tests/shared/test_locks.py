@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from shared.errors import BusyError, ServiceError
-from shared.locks import ProcessLock
+from shared.processes.locks import ProcessLock
 from tests.conftest import PROJECT
 
 _HOLD = """
 import sys
 from pathlib import Path
-from shared.locks import ProcessLock
+from shared.processes.locks import ProcessLock
 with ProcessLock(Path(sys.argv[1]), "taken", "advice").held():
     print("held", flush=True)
     sys.stdin.read()
@@ -28,10 +28,10 @@ with ProcessLock(Path(sys.argv[1]), "taken", "advice").held():
 _COUNT = """
 import sys
 from pathlib import Path
-from shared.locks import ProcessLock
+from shared.processes.locks import ProcessLock
 lock, counter = ProcessLock(Path(sys.argv[1]), "taken", "advice"), Path(sys.argv[2])
-import shared.locks
-shared.locks._POLL_SECONDS = 0
+import shared.processes.locks
+shared.processes.locks._POLL_SECONDS = 0
 for _ in range(200):
     with lock.held(lambda holder: None):
         counter.write_text(str(int(counter.read_text(encoding="ascii")) + 1), encoding="ascii")

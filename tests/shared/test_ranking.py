@@ -1,7 +1,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.ranking import FORMAT, Ranking
+from shared.rankings.ranking import FORMAT, Ranking
 
 pairs = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=200)
 rankings = st.builds(

@@ -17,9 +17,11 @@ import redis
 from redis.exceptions import RedisError
 
 from cli.redis_server import RedisServer
-from shared import keys
-from shared.broker import Heartbeat, connect
-from shared.contract import Kind, QueueName
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import Kind
+from shared.queue.connections import connect
+from shared.queue.heartbeat import Heartbeat
 from tests.conftest import PROJECT
 from tests.processes import Command, Gateway, wait_for
 from tests.system.conftest import Up

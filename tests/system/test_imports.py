@@ -15,13 +15,13 @@ import pytest
 
 from cli.redis_server import RedisServer
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore
-from shared.broker import connect
+from shared.artifacts.store import ArtifactStore
 from shared.database.engine import open_database
 from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
+from shared.queue.connections import connect
 from tests.processes import Command, Gateway, wait_for
-from worker.training import train
+from worker.training.pipeline import train
 
 STALE_SECONDS = 0.5
 """What docs/architecture.md says: a gateway takes over an import within half a second."""

@@ -12,9 +12,10 @@ import pytest
 import redis
 from rq.serializers import JSONSerializer
 
-from shared import keys
-from shared.broker import enqueue_rankings
-from shared.contract import RULES, Kind, QueueName
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.queue.jobs import enqueue_rankings
 from tests.processes import Command, wait_for
 from tests.system.conftest import Up
 

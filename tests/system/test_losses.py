@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared import keys
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from tests.processes import wait_for
 from tests.system.stages import (
     LONG_TRAINING,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import keys
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
 from tests.system.stages import (
     SERVING,
     WAIT_BUDGET_SECONDS,

@@ -17,9 +17,9 @@ import pytest
 import redis
 
 from cli.redis_server import RedisServer
-from shared import keys
-from shared.broker import connect
-from shared.contract import Kind
+from shared.contract import keys
+from shared.contract.kinds import Kind
+from shared.queue.connections import connect
 from tests.processes import wait_for
 from tests.system.conftest import Up
 from tests.system.stages import (

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from shared.broker import fetch_job
+from shared.queue.jobs import fetch_job
 from tests.processes import alive, wait_for
 from tests.system.stages import (
     LONG_TRAINING,

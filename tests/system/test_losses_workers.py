@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from rq.registry import FailedJobRegistry
 
-from shared import keys
-from shared.broker import open_queue
-from shared.contract import Kind, QueueName
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import Kind
+from shared.queue.jobs import open_queue
 from tests.processes import wait_for
 from tests.system.stages import (
     ANSWERS_13,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker import connect
+from shared.queue.connections import connect
 from tests.conftest import PROJECT
 from tests.processes import alive, wait_for
 from tests.system.conftest import Up

@@ -13,7 +13,7 @@ from shared.errors import ConfigurationError, DataError
 from worker.evaluation import Contender, Split, cross_validate, render_table, write_results
 from worker.evaluation.cross_validation import part_of, predict
 from worker.models.svd import SvdModel
-from worker.training import training_data
+from worker.training.pipeline import training_data
 
 SVD = Contender.parse("svd:n_epochs=5,n_factors=10", seed=0)
 

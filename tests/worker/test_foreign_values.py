@@ -11,19 +11,20 @@ import structlog
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
-from shared import keys
-from shared.broker import (
+from shared.contract import keys
+from shared.contract.jobs import BATCH_LIMIT, TRAIN_JOB, QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.queue.damage import mend_keys
+from shared.queue.jobs import (
     FAILURE_TTL_SECONDS,
     ForbiddenJobError,
     MovierecJob,
-    announce_changes,
     enqueue_rankings,
     fetch_job,
     open_queue,
 )
-from shared.contract import BATCH_LIMIT, RULES, TRAIN_JOB, Kind, QueueName
-from shared.ranking import Ranking
-from shared.redis_state import mend_keys
+from shared.rankings.changes import announce_changes
+from shared.rankings.ranking import Ranking
 from worker import jobs
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving

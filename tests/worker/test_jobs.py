@@ -9,11 +9,15 @@ from rq.job import JobStatus
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from cli.processes import free_port
-from shared import keys
-from shared.broker import MovierecJob, announce_changes, connect, enqueue_rankings, fetch_job, open_queue
-from shared.contract import RULES, Kind, News, QueueName, RankingEvent
-from shared.ranking import Ranking
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.contract.news import News, RankingEvent
+from shared.processes.children import free_port
+from shared.queue.connections import connect
+from shared.queue.jobs import MovierecJob, enqueue_rankings, fetch_job, open_queue
+from shared.rankings.changes import announce_changes
+from shared.rankings.ranking import Ranking
 from tests.conftest import Trained, rank
 from worker import jobs
 from worker.rq_workers import ServeWorker
@@ -108,7 +112,7 @@ def test_work_that_nobody_waits_for_is_skipped(work: Work) -> None:
 def test_a_failure_is_told_too(
     work: Work, trained: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from shared.artifacts import ArtifactStore
+    from shared.artifacts.store import ArtifactStore
 
     empty = Serving(ArtifactStore(tmp_path_factory.mktemp("none")), trained.engine)
     jobs.configure(jobs.ServingContext(empty, work.client, work.client))

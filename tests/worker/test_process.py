@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared import keys
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore
-from shared.broker import Heartbeat, enqueue_rankings
-from shared.contract import RULES, Kind, QueueName
+from shared.artifacts.store import ArtifactStore
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
 from shared.database.engine import open_database
-from shared.ranking import Ranking
+from shared.queue.heartbeat import Heartbeat
+from shared.queue.jobs import enqueue_rankings
+from shared.rankings.ranking import Ranking
 from tests.conftest import Trained
 from tests.processes import Command, wait_for
 from tests.worker.conftest import Start
-from worker.training import train
+from worker.training.pipeline import train
 
 
 def heartbeat_of(client: redis.Redis, worker: Command) -> Heartbeat | None:

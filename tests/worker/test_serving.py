@@ -5,13 +5,13 @@ import pytest
 import structlog
 
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore
-from shared.contract import Kind
+from shared.artifacts.store import ArtifactStore
+from shared.contract.kinds import Kind
 from shared.database import bulk
 from shared.errors import ArtifactError
 from tests.conftest import Trained, rank
 from worker.serving import Serving
-from worker.training import train
+from worker.training.pipeline import train
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
 from shared.errors import ArtifactError
-from worker.similarity import GenreSimilarity
+from worker.similarity.genres import GenreSimilarity
 
 GENRES = ["Action|Comedy", "Comedy|Action", "Drama", "Action", "", "Comedy", "Drama|Romance|War", ""]
 

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore
+from shared.artifacts.store import ArtifactStore
 from shared.database.engine import open_database
 from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.progress import Step
 from tests.conftest import Trained
-from worker.training import train, training_data
+from worker.training.pipeline import train, training_data
 
 
 def dataset(ratings: list[tuple[int, int, float]], movie_ids: list[int]) -> Dataset:

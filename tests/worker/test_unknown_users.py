@@ -5,10 +5,12 @@ import time
 import redis
 from rq.serializers import JSONSerializer
 
-from shared import keys
-from shared.broker import MovierecJob, enqueue_rankings, open_queue
-from shared.contract import RULES, Kind, News, QueueName, RankingEvent
-from shared.ranking import Ranking
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.contract.news import News, RankingEvent
+from shared.queue.jobs import MovierecJob, enqueue_rankings, open_queue
+from shared.rankings.ranking import Ranking
 from worker import jobs
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving

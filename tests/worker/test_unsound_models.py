@@ -15,14 +15,14 @@ import structlog
 
 from cli import prepare
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore, Manifest
-from shared.contract import Kind
+from shared.artifacts.store import ArtifactStore, Manifest
+from shared.contract.kinds import Kind
 from shared.errors import ArtifactError, DataError, UnreadableArtifactError
 from shared.settings import WorkerSettings, load
 from tests.conftest import Trained
 from worker import serving as serving_module
 from worker.serving import LoadedModel, Serving
-from worker.training import train
+from worker.training.pipeline import train
 
 Damage = Callable[[Path], object]
 

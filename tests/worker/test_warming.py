@@ -12,22 +12,25 @@ from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, insert
 
-from shared import keys
 from shared.algorithms import SvdConfig
-from shared.artifacts import ArtifactStore
-from shared.broker import MovierecJob, announce_changes, enqueue_rankings, fetch_job, open_queue
-from shared.contract import RULES, Kind, News, QueueName, RankingEvent
+from shared.artifacts.store import ArtifactStore
+from shared.contract import keys
+from shared.contract.jobs import QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.contract.news import News, RankingEvent
 from shared.database.engine import open_database
 from shared.database.schema import imports
 from shared.errors import ArtifactError, ServiceError
 from shared.progress import Step
-from shared.ranking import Ranking
+from shared.queue.jobs import MovierecJob, enqueue_rankings, fetch_job, open_queue
+from shared.rankings.changes import announce_changes
+from shared.rankings.ranking import Ranking
 from shared.settings import WorkerSettings, load
 from tests.conftest import Trained, rank
 from worker import jobs, warming
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving
-from worker.training import train
+from worker.training.pipeline import train
 from worker.warming import Scope, run_warming, stale, warm
 
 

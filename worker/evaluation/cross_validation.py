@@ -12,12 +12,12 @@ from shared.algorithms import AlgorithmConfig
 from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
-from worker.evaluation.memory import PeakMemory
+from worker.evaluation.peak_memory import PeakMemory
 from worker.evaluation.ranking_metrics import RELEVANT_STARS, RankingMetrics
 from worker.evaluation.results import Contender, Evaluation, FoldResult, Split
 from worker.models.base import Model, RatingsBatch, TrainingData
 from worker.models.registry import model_class
-from worker.training import training_data
+from worker.training.pipeline import training_data
 
 _BATCH_USERS = 64
 

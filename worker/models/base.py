@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shared.algorithms import AlgorithmConfig
-from shared.contract import MIN_ID
+from shared.contract.kinds import MIN_ID
 from shared.progress import Progress, silent
 from worker.arrays import artifact_errors, map_array, require_finite, save_array
 

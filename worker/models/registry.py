@@ -2,7 +2,7 @@
 
 from shared.algorithms import config_class
 from worker.models.base import Model
-from worker.models.bayes import BayesModel
+from worker.models.bayes.model import BayesModel
 from worker.models.svd import SvdModel
 
 MODELS: dict[str, type[Model]] = {model.algorithm: model for model in (BayesModel, SvdModel)}

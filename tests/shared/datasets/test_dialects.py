@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contract import MAX_ID
+from shared.contract.kinds import MAX_ID
 from shared.datasets import sources
 from shared.datasets.formats import fingerprint, read_dataset
 from shared.datasets.model import Dataset, ReadReport

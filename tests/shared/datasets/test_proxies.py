@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.processes import free_port
 from shared.datasets.download import download
 from shared.datasets.proxies import proxy_for
 from shared.errors import ConfigurationError, DownloadError, NoNetworkError
+from shared.processes.children import free_port
 from tests.conftest import PROJECT
 
 NAME = "ml-latest-small"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contract import MAX_ID
+from shared.contract.kinds import MAX_ID
 from shared.datasets import ratings_files
 from shared.datasets.dialects import Meaning
 from shared.datasets.fields import BadRows

@@ -15,8 +15,9 @@ from shared.algorithms import BayesConfig
 from shared.errors import ConfigurationError
 from shared.progress import Step
 from worker.models.base import Catalogue, RatingsBatch, TrainingData
-from worker.models.bayes import BayesModel
-from worker.models.bayes_chain import Chain
+from worker.models.bayes import training
+from worker.models.bayes.chain import Chain
+from worker.models.bayes.model import BayesModel
 
 NOISE = 0.5
 SMALL = BayesConfig(n_factors=4, n_sweeps=24, burn_in=8, n_samples=4, rated_rank=4, holdout=0)
@@ -176,7 +177,6 @@ def test_the_number_of_threads_changes_nothing(first: BayesModel, threads: int) 
 
 
 def test_folding_in_agrees_with_the_chain(planted: Planted) -> None:
-    from worker.models import bayes_training
 
     class Spy(Chain):
         def __init__(self, *arguments: Any) -> None:
@@ -194,7 +194,7 @@ def test_folding_in_agrees_with_the_chain(planted: Planted) -> None:
 
     chains: list[Spy] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bayes_training, "Chain", Spy)
+        patch.setattr(training, "Chain", Spy)
         config = BayesConfig(n_factors=4, n_sweeps=60, burn_in=20, n_samples=12, rated_rank=0, holdout=0)
         fitted = BayesModel.fit(planted.data, config)
     chain = chains[0].total / 40 + fitted.samples.global_mean
@@ -204,7 +204,7 @@ def test_folding_in_agrees_with_the_chain(planted: Planted) -> None:
 
 
 def test_a_noisy_user_is_found_out(model: BayesModel, planted: Planted) -> None:
-    from worker.models.bayes_posterior import fold_in
+    from worker.models.bayes.posterior import fold_in
 
     batch = batch_of(planted.data).select([0, 0])
     noisy = batch.ratings.copy()
@@ -318,7 +318,7 @@ def test_time_that_runs_out_shortens_the_plan(planted: Planted) -> None:
 def test_a_burn_in_longer_than_so_many_ratings_are_sampled_is_refused(
     planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.models.bayes_training._RATING_DRAWS", 50 * len(planted.data.ratings))
+    monkeypatch.setattr("worker.models.bayes.training._RATING_DRAWS", 50 * len(planted.data.ratings))
     with pytest.raises(ConfigurationError, match=r"burn_in=50 leaves no sweep to keep: .* there are 50 "):
         BayesModel.fit(planted.data, BayesConfig(burn_in=50))
 
@@ -346,7 +346,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from worker.models.base import RatingsBatch
-from worker.models.bayes import BayesModel
+from worker.models.bayes.model import BayesModel
 model = BayesModel.load(Path({str(tmp_path)!r}))
 batch = RatingsBatch(np.zeros(1, np.int32), np.array([0, 1]), model.movie_ids[:1], np.ones(1, np.float32),
                      np.zeros(1, np.int64))

@@ -7,7 +7,7 @@ from tests.conftest import Trained
 from tests.surprise_reference import surprise_with
 from worker.models.base import ratings_batch
 from worker.models.svd import SvdModel
-from worker.training import training_data
+from worker.training.pipeline import training_data
 
 
 def test_estimates_are_those_of_surprise(trained: Trained) -> None:

@@ -1,0 +1,115 @@
+"""What is asked most, and having it computed before it is asked again."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from typing import Any
+
+import redis
+import redis.asyncio
+import structlog
+
+from gateway.load.workers import Fleet
+from gateway.rankings.answer_cache import AnswerMemory
+from shared.contract import keys
+from shared.contract.jobs import BATCH_LIMIT, QueueName
+from shared.contract.kinds import RULES, Kind
+from shared.queue.jobs import enqueue_rankings
+
+log = structlog.get_logger(__name__)
+
+_FLUSH_LIMIT = 1000
+_KEPT = 10_000
+_WARMED = 1_000
+"""What is asked most and computed anew after a new model: about a second's work of one worker."""
+
+_WARM_DEADLINE_SECONDS = 60.0
+_HALF_LIFE_SECONDS = 7 * 24 * 3600.0
+_ORIGIN_SECONDS = 1_767_225_600.0  # 2026-01-01
+
+
+class Popularity:
+    """Counts what is asked, and asks for it first when everything has to be computed anew.
+
+    A count of today weighs twice as much as one of a week ago: each is added with a weight that doubles every
+    week, so that nothing ever has to be aged (forward decay: Cormode et al., ICDE 2009).
+
+    Parameters
+    ----------
+    queue : redis.asyncio.Redis
+        Of the counts.
+    jobs : redis.Redis
+        The same Redis for RQ, which is not asynchronous; used in a thread.
+    fleet : Fleet
+        Whether somebody warms.
+    memory : AnswerMemory
+        Counts what it answers itself.
+    """
+
+    def __init__(
+        self, queue: redis.asyncio.Redis, jobs: redis.Redis, fleet: Fleet, memory: AnswerMemory
+    ) -> None:
+        self._queue = queue
+        self._jobs = jobs
+        self._fleet = fleet
+        self._memory = memory
+        self._counts: Counter[str] = Counter()
+        self._warmed: tuple[str, str] | None = None
+
+    def count(self, member: str) -> None:
+        """Note that something was asked for, see :func:`shared.contract.keys.asked`."""
+        self._counts[member] += 1
+
+    async def flush(self) -> None:
+        """Add the counts to those of all gateways.
+
+        Counts that cannot be written are lost: they only say what to compute first.
+        """
+        counts, self._counts = self._counts, Counter()
+        counts.update(self._memory.take_hits())
+        if counts:
+            weight = 2.0 ** ((time.time() - _ORIGIN_SECONDS) / _HALF_LIFE_SECONDS)
+            async with self._queue.pipeline(transaction=False) as pipeline:
+                for member, n in counts.most_common(_FLUSH_LIMIT):
+                    pipeline.zincrby(keys.ASKED, n * weight, member)
+                pipeline.zremrangebyrank(keys.ASKED, 0, -_KEPT - 1)
+                pipeline.expire(keys.ASKED, keys.ASKED_TTL)
+                await pipeline.execute()
+
+    async def warm(self, fingerprint: str) -> None:
+        """Have the most-asked rankings computed, once after each change of the model or the data.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the data.
+        """
+        version = self._fleet.newest_version
+        if version is None or not self._fleet.warming or (version, fingerprint) == self._warmed:
+            return
+        note = keys.warming(version, fingerprint)
+        is_ours = await self._queue.set(note, "1", nx=True, ex=keys.WARMING_TTL)
+        self._warmed = version, fingerprint
+        if not is_ours:
+            return  # another gateway does it
+        asked: Any = await self._queue.zrevrange(keys.ASKED, 0, _WARMED - 1)
+        wanted = [question for member in asked if (question := keys.parse_asked(member)) is not None]
+        if len(wanted) < len(asked):  # what is none of ours shall not take the place of what is
+            await self._queue.zrem(keys.ASKED, *(m for m in asked if keys.parse_asked(m) is None))
+        if wanted:
+            await asyncio.to_thread(self._enqueue, wanted)
+            log.info("warming", version=version, data=fingerprint, rankings=len(wanted))
+
+    def _enqueue(self, asked: list[tuple[Kind, int]]) -> None:
+        for kind in Kind:
+            ids = [entity_id for asked_kind, entity_id in asked if asked_kind is kind]
+            for start in range(0, len(ids), BATCH_LIMIT):
+                enqueue_rankings(
+                    self._jobs,
+                    RULES[kind].job,
+                    ids[start : start + BATCH_LIMIT],
+                    job_id=uuid.uuid4().hex,
+                    deadline=self._fleet.clock.now() + _WARM_DEADLINE_SECONDS,
+                    queue=QueueName.WARM,
+                )

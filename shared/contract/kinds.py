@@ -1,0 +1,49 @@
+"""What can be ranked, and what is promised of each ranking."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+MIN_ID, MAX_ID = 1, 2**31 - 1
+"""Range of user and movie ids: what fits a PostgreSQL INTEGER and an ``int32`` array."""
+
+MAX_CHANGES = 10**9
+"""Above any count of changes of a user's ratings: what is written beside a ranking in four bytes."""
+
+MODEL_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]{1,40}-[0-9a-f]{6}")
+"""What the whole name of a model version looks like, e.g. ``20261122T201530Z-svd-1f3c9a``."""
+
+
+class Kind(StrEnum):
+    """What can be ranked; the value is the field in the cache."""
+
+    SUGGESTED = "suggested"
+    SIMILAR = "similar"
+
+
+@dataclass(frozen=True)
+class RankingRule:
+    """The fixed part of a ranking.
+
+    Attributes
+    ----------
+    job : str
+        Job that computes it.
+    limit : int
+        Most movies in it.
+    decimals : int
+        Digits after the point of its scores.
+    highest : int
+        No score is above it, or below 0.
+    """
+
+    job: str
+    limit: int
+    decimals: int
+    highest: int
+
+
+RULES = {
+    Kind.SUGGESTED: RankingRule(job="worker.jobs.suggest", limit=150, decimals=3, highest=5),
+    Kind.SIMILAR: RankingRule(job="worker.jobs.find_similar", limit=100, decimals=2, highest=1),
+}

@@ -1,0 +1,43 @@
+"""Telling caches and gateways that ratings have changed."""
+
+from collections.abc import Sequence
+
+import redis
+
+from shared.contract import keys
+from shared.contract.kinds import Kind
+from shared.contract.news import NEWS_LIMIT, News, RankingEvent
+
+_COUNT_CHANGE = """
+for i, key in ipairs(KEYS) do
+  local outcome = redis.pcall('HINCRBY', key, ARGV[1], 1)
+  if type(outcome) == 'table' and outcome.err then
+    redis.call('DEL', key)
+    redis.call('HINCRBY', key, ARGV[1], 1)
+  end
+  redis.call('EXPIRE', key, ARGV[2])
+end
+"""
+"""Where nothing can be counted there is no ranking either that somebody could take for fresh."""
+
+
+def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[int]) -> None:
+    """Say that ratings of users have changed in the database, after the change was committed.
+
+    Rankings that were computed from the ratings before are stale from now on, also those that a worker is
+    computing at this moment; every gateway drops them within a second.
+
+    Parameters
+    ----------
+    cache, queue : redis.Redis
+        Of the rankings and of the news.
+    user_ids : sequence of int
+        Whose ratings.
+    """
+    count_change = cache.register_script(_COUNT_CHANGE)
+    lifetime = int(keys.ANSWER_TTL.total_seconds())
+    for start in range(0, len(user_ids), NEWS_LIMIT):
+        ids = list(user_ids[start : start + NEWS_LIMIT])
+        owners = [keys.ranking(Kind.SUGGESTED, user_id)[0] for user_id in ids]
+        count_change(owners, [keys.CHANGES_FIELD, lifetime])
+        queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, Kind.SUGGESTED, ids).to_text())

@@ -6,13 +6,11 @@ run more than once for the same ids: they overwrite a ranking with the same one.
 
 import contextlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 import structlog
-from redis.client import Pipeline
 from rq import get_current_job
 from rq.timeouts import JobTimeoutException
 
@@ -22,40 +20,21 @@ from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
 from shared.queue.clock import RedisClock
 from shared.queue.damage import count, execute_tolerantly
 from shared.queue.jobs import open_queue
+from shared.rankings.claims import free_claims, settle_claims
 from shared.rankings.ranking import Ranking
-from shared.rankings.store import READ_RANKINGS, read_arguments
+from shared.rankings.store import write_rankings
 from shared.settings import WorkerSettings, load
+from worker.rankings import compute_rankings, rank_questions, stale
 from worker.serving import Serving
 
 log = structlog.get_logger(__name__)
-
-# One command for a batch: for a pipeline of hundreds redis-py alone takes milliseconds.
-_WRITE = """
-for i, key in ipairs(KEYS) do
-  local outcome = redis.pcall('HSET', key, ARGV[2 * i], ARGV[2 * i + 1])
-  if type(outcome) == 'table' and outcome.err then
-    if not string.find(outcome.err, 'WRONGTYPE') then
-      return outcome
-    end
-    redis.call('DEL', key)
-    redis.call('HSET', key, ARGV[2 * i], ARGV[2 * i + 1])
-  end
-  redis.call('EXPIRE', key, ARGV[1])
-end
-"""
-"""What is no hash where a ranking belongs makes room for it."""
-
-_SETTLE = """
-for _, claim in ipairs(KEYS) do
-  redis.call('SET', claim, ARGV[1], 'PX', ARGV[2])
-end
-"""
 
 _PROGRESS_INTERVAL_SECONDS = 0.5
 
@@ -137,62 +116,36 @@ def _answer(
     dict
         ``computed`` and ``expired``: how many ids; the rest does not exist.
     """
-    claims = [keys.claim(kind, entity_id) for entity_id in ids]
+    questions = [Question(kind, subject) for subject in ids]
     if context.clock.now() > deadline:
         with context.queue.pipeline(transaction=False) as pipeline:
-            pipeline.delete(*claims)
+            free_claims(pipeline, questions)
             pipeline.hincrby(keys.COUNTERS, keys.Counter.EXPIRED, len(ids))
             execute_tolerantly(pipeline, context.queue)
         return {"computed": 0, "expired": len(ids)}
-    done, unknown = Ranked([], []), list[int]()
+    done, unknown = dict[Question, Ranking](), list[Question]()
     event, counter = RankingEvent.FAILED, keys.Counter.FAILED
     try:
-        done, unknown = _rank(context.serving, kind, ids, changes)
+        done, unknown = rank_questions(context.serving, questions, changes)
         if context.cache is not context.queue:
-            write_rankings(context.cache, kind, *done)
+            write_rankings(context.cache, done.items())
         event, counter = RankingEvent.WRITTEN, keys.Counter.COMPUTED
     finally:
         # Only now, so that whoever hears of it finds it; in one step, so that a claim means news to come.
         with context.queue.pipeline(transaction=True) as pipeline:
             if context.cache is context.queue:
-                write_rankings(pipeline, kind, *done)
-            written = done.ids if event is RankingEvent.WRITTEN else []
-            told = ids if event is RankingEvent.FAILED else written
+                write_rankings(pipeline, done.items())
+            written = list(done) if event is RankingEvent.WRITTEN else []
+            told = questions if event is RankingEvent.FAILED else written
             if told:
-                pipeline.publish(keys.ANSWERS_CHANNEL, News(event, kind, told).to_text())
+                pipeline.publish(keys.ANSWERS_CHANNEL, News.of(event, told).to_text())
                 pipeline.hincrby(keys.COUNTERS, counter, len(told))
-            if written:
-                settled = [keys.claim(kind, entity_id) for entity_id in written]
-                lifetime = round(keys.SETTLED_TTL.total_seconds() * 1000)
-                pipeline.eval(_SETTLE, len(settled), *settled, keys.SETTLED, lifetime)
+            settle_claims(pipeline, written)
             if unknown:
-                pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.UNKNOWN, kind, unknown).to_text())
-            free = unknown if event is RankingEvent.WRITTEN else ids
-            if free:
-                pipeline.delete(*(keys.claim(kind, entity_id) for entity_id in free))
+                pipeline.publish(keys.ANSWERS_CHANNEL, News.of(RankingEvent.UNKNOWN, unknown).to_text())
+            free_claims(pipeline, unknown if event is RankingEvent.WRITTEN else questions)
             execute_tolerantly(pipeline, context.queue)
-    return {"computed": len(done.ids), "expired": 0}
-
-
-class Ranked(NamedTuple):
-    """Rankings and whose they are."""
-
-    ids: list[int]
-    rankings: list[Ranking]
-
-
-def _rank(
-    serving: Serving, kind: Kind, ids: Sequence[int], changes: Sequence[int]
-) -> tuple[Ranked, list[int]]:
-    """Return the rankings of those who exist, each with its count of changes, and who does not exist."""
-    done, unknown = Ranked([], []), []
-    for entity_id, ranking, own_changes in zip(ids, serving.rank(kind, ids), changes, strict=True):
-        if ranking is None:
-            unknown.append(entity_id)
-        else:
-            done.ids.append(entity_id)
-            done.rankings.append(ranking._replace(changes=own_changes))
-    return done, unknown
+    return {"computed": len(done), "expired": 0}
 
 
 def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline: float) -> dict[str, int]:
@@ -206,8 +159,6 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
     dict
         ``computed``, ``expired`` and ``shed``: how many ids; the rest was fresh or does not exist.
     """
-    from worker.warming import stale  # stands on this module
-
     outcome = {"computed": 0, "expired": 0, "shed": 0}
     if context.clock.now() > deadline:
         outcome["expired"] = len(ids)
@@ -219,8 +170,8 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
         return outcome
     try:
         context.serving.refresh()  # a job of a gateway that heard of a new model may be ahead of our pulse
-        wanted = stale(context.serving, context.cache, kind, ids)
-        done = compute_rankings(context.serving, context.cache, kind, wanted)
+        wanted = stale(context.serving, context.cache, [Question(kind, subject) for subject in ids])
+        done = compute_rankings(context.serving, context.cache, wanted)
     except Exception:
         count(context.queue, keys.Counter.FAILED, len(ids))
         raise
@@ -228,10 +179,10 @@ def _answer_ahead(context: ServingContext, kind: Kind, ids: list[int], deadline:
     with context.queue.pipeline(transaction=False) as pipeline:
         if done:
             # Somebody may have asked meanwhile, and waits.
-            pipeline.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.WRITTEN, kind, done).to_text())
+            pipeline.publish(keys.ANSWERS_CHANNEL, News.of(RankingEvent.WRITTEN, done).to_text())
             pipeline.hincrby(keys.COUNTERS, keys.Counter.COMPUTED, len(done))
         if unknown:  # of data that were imported before
-            pipeline.zrem(keys.ASKED, *(keys.asked(kind, entity_id) for entity_id in unknown))
+            pipeline.zrem(keys.ASKED, *(keys.asked(*question) for question in unknown))
         execute_tolerantly(pipeline, context.queue)
     outcome["computed"] = len(done)
     return outcome
@@ -244,48 +195,6 @@ def _users_wait(connection: redis.Redis) -> bool:
         pipeline.scard(keys.workers(QueueName.SERVE))
         waiting, workers = pipeline.execute()
     return bool(waiting > _SHED_ABOVE * max(1, workers))
-
-
-def compute_rankings(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> list[int]:
-    """Compute rankings and write them to the cache.
-
-    Parameters
-    ----------
-    serving : Serving
-        With a model.
-    cache : redis.Redis
-        Of the rankings.
-    kind : Kind
-        What to rank.
-    ids : sequence of int
-        Users or movies.
-
-    Returns
-    -------
-    list of int
-        Those that exist, in the same order.
-    """
-    if not ids:
-        return []
-    owners, _ = read_arguments([(kind, entity_id) for entity_id in ids])
-    # Before the ratings are read, so that a change meanwhile shows.
-    counts = cache.register_script(READ_RANKINGS)(owners, [keys.CHANGES_FIELD] * (len(ids) + 1))[::2]
-    done, _ = _rank(serving, kind, ids, [int(changes or 0) for changes in counts])
-    write_rankings(cache, kind, *done)
-    return done.ids
-
-
-def write_rankings(
-    cache: redis.Redis | Pipeline, kind: Kind, ids: Sequence[int], rankings: Sequence[Ranking]
-) -> None:
-    """Write rankings to the cache, with one command."""
-    if not ids:
-        return
-    arguments: list[str | bytes | int] = [int(keys.ANSWER_TTL.total_seconds())]
-    for entity_id, ranking in zip(ids, rankings, strict=True):
-        arguments += [keys.ranking(kind, entity_id)[1], ranking.to_bytes()]
-    owners = [keys.ranking(kind, entity_id)[0] for entity_id in ids]
-    cache.eval(_WRITE, len(owners), *owners, *arguments)
 
 
 def train(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:

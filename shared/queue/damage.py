@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from shared.contract import keys
 from shared.contract.jobs import QueueName
+from shared.lua import load_script
 
 log = structlog.get_logger(__name__)
 
@@ -30,25 +31,7 @@ _REFUSALS = {
 
 _DAMAGES = ("WRONGTYPE", "not an integer", "not a float", "would overflow")
 
-_MEND = """
-local removed = {}
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= ARGV[i] then
-    redis.call('DEL', key)
-    removed[#removed + 1] = key
-  end
-end
-local totals = redis.call('HGETALL', KEYS[1])
-for i = 1, #totals, 2 do
-  if #totals[i + 1] > 18 or not string.find(totals[i + 1], '^%d+$') then
-    redis.call('HDEL', KEYS[1], totals[i])
-    removed[#removed + 1] = KEYS[1] .. ' ' .. totals[i]
-  end
-end
-return removed
-"""
-"""KEYS: what is to be looked at, the hash of totals first. ARGV: the type of each."""
+_MEND_SCRIPT = load_script(__package__, "mend")
 
 _TYPES = {
     keys.COUNTERS: "hash",
@@ -98,7 +81,7 @@ def mend_keys(connection: redis.Redis) -> None:
     connection : redis.Redis
         Of the queue.
     """
-    removed: Sequence[bytes] = connection.register_script(_MEND)(list(_TYPES), list(_TYPES.values()))
+    removed: Sequence[bytes] = connection.register_script(_MEND_SCRIPT)(list(_TYPES), list(_TYPES.values()))
     for key in removed:
         log.warning("a damaged key was removed", key=key.decode(errors="replace"))
 

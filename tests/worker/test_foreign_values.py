@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT, TRAIN_JOB, QueueName
 from shared.contract.kinds import RULES, Kind
+from shared.contract.question import Question
 from shared.queue.damage import mend_keys
 from shared.queue.jobs import (
     FAILURE_TTL_SECONDS,
@@ -23,12 +24,14 @@ from shared.queue.jobs import (
     fetch_job,
     open_queue,
 )
+from shared.rankings import claims
 from shared.rankings.changes import announce_changes
 from shared.rankings.ranking import Ranking
 from worker import jobs
+from worker.rankings import compute_rankings, stale
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving
-from worker.warming import asked_for, stale
+from worker.warming import asked_for
 
 SUGGEST = RULES[Kind.SUGGESTED].job
 
@@ -185,7 +188,10 @@ def test_a_ranking_takes_the_place_of_what_is_no_hash(
     run(redis_client)
     assert status(redis_client, job_id) is JobStatus.FINISHED
     assert all(ranked(redis_client, user_id) for user_id in (1, 2, 3))
-    assert redis_client.get(keys.claim(Kind.SUGGESTED, 3)) == keys.SETTLED
+    assert redis_client.get(keys.claim(Kind.SUGGESTED, 3)) == claims.SETTLED
+
+
+USERS = [Question(Kind.SUGGESTED, 1), Question(Kind.SUGGESTED, 2)]
 
 
 @pytest.mark.parametrize("damage", ["junk", "1.5", "-3", "99999999999", "", "nan", b"\xff", "key"])
@@ -193,24 +199,24 @@ def test_a_count_of_changes_that_is_no_number_makes_stale_and_heals(
     redis_client: redis.Redis, serving: Serving, damage: str | bytes
 ) -> None:
     for user_id in (1, 2):
-        jobs.compute_rankings(serving, redis_client, Kind.SUGGESTED, [user_id])
-    assert stale(serving, redis_client, Kind.SUGGESTED, [1, 2]) == []
+        compute_rankings(serving, redis_client, [Question(Kind.SUGGESTED, user_id)])
+    assert stale(serving, redis_client, USERS) == []
     key, _ = keys.ranking(Kind.SUGGESTED, 1)
     if damage == "key":
         redis_client.delete(key)
         redis_client.set(key, "x")
     else:
         redis_client.hset(key, keys.CHANGES_FIELD, damage)
-    assert stale(serving, redis_client, Kind.SUGGESTED, [1, 2]) == [1]
-    assert jobs.compute_rankings(serving, redis_client, Kind.SUGGESTED, [1, 2]) == [1, 2]
-    assert stale(serving, redis_client, Kind.SUGGESTED, [1, 2]) == []
+    assert stale(serving, redis_client, USERS) == USERS[:1]
+    assert compute_rankings(serving, redis_client, USERS) == USERS
+    assert stale(serving, redis_client, USERS) == []
 
 
 @pytest.mark.parametrize("damage", ["junk", "key"])
 def test_a_change_is_counted_whatever_stood_there(
     redis_client: redis.Redis, serving: Serving, damage: str
 ) -> None:
-    jobs.compute_rankings(serving, redis_client, Kind.SUGGESTED, [1, 2])
+    compute_rankings(serving, redis_client, USERS)
     key, _ = keys.ranking(Kind.SUGGESTED, 1)
     if damage == "key":
         redis_client.delete(key)
@@ -220,7 +226,7 @@ def test_a_change_is_counted_whatever_stood_there(
     announce_changes(redis_client, redis_client, [1])
     assert redis_client.hgetall(key) == {b"changes": b"1"}
     assert 0 < redis_client.ttl(key) <= keys.ANSWER_TTL.total_seconds()
-    assert stale(serving, redis_client, Kind.SUGGESTED, [1, 2]) == [1]
+    assert stale(serving, redis_client, USERS) == USERS[:1]
 
 
 @pytest.mark.parametrize("damage", ["junk", "9" * 25, "1e3", "key"])

@@ -16,6 +16,7 @@ from shared.contract.news import News, RankingEvent
 from shared.processes.children import free_port
 from shared.queue.connections import connect
 from shared.queue.jobs import MovierecJob, enqueue_rankings, fetch_job, open_queue
+from shared.rankings import claims
 from shared.rankings.changes import announce_changes
 from shared.rankings.ranking import Ranking
 from tests.conftest import Trained, rank
@@ -78,8 +79,8 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
         assert isinstance(stored, bytes)
         assert stored == ranking.to_bytes()
         assert 0 < client.ttl(key) <= keys.ANSWER_TTL.total_seconds()
-        assert client.get(keys.claim(kind, entity_id)) == keys.SETTLED
-        assert 0 < client.pttl(keys.claim(kind, entity_id)) <= 1000 * keys.SETTLED_TTL.total_seconds()
+        assert client.get(keys.claim(kind, entity_id)) == claims.SETTLED
+        assert 0 < client.pttl(keys.claim(kind, entity_id)) <= 1000 * claims.SETTLED_TTL.total_seconds()
     job = fetch_job(job_id, client)
     assert job is not None
     assert job.return_value() == {"computed": 2, "expired": 0}

@@ -7,6 +7,7 @@ import time
 import uuid
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -21,12 +22,15 @@ from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
+from shared.contract.question import Question
 from shared.queue.connections import connect
 from shared.queue.jobs import MovierecJob, enqueue_rankings, enqueue_training, fetch_job, open_queue
+from shared.rankings.ranking import Ranking
 from tests.conftest import PROJECT, Trained
 from tests.processes import Command, alive, wait_for
 from tests.worker.conftest import Start
 from worker import jobs
+from worker.rankings import rank_questions
 from worker.rq_workers import Pace, ServeWorker, Stop
 
 SUGGEST = RULES[Kind.SUGGESTED].job
@@ -102,17 +106,16 @@ def test_rq_sees_of_a_job_what_it_always_sees(
     redis_client: redis.Redis, context: jobs.ServingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    write = jobs.write_rankings
     queue = open_queue(QueueName.SERVE, redis_client)
 
-    def look(*arguments: object) -> None:
+    def look(*arguments: Any) -> tuple[dict[Question, Ranking], list[Question]]:
         (shown,) = ServeWorker.all(redis_client, job_class=MovierecJob, serializer=JSONSerializer)
         seen.extend([shown.get_state(), shown.get_current_job_id(), queue.started_job_registry.get_job_ids()])
         seen.append(queue.intermediate_queue.get_job_ids())
         seen.append(status(redis_client, job_id))
-        write(*arguments)  # type: ignore[arg-type]
+        return rank_questions(*arguments)
 
-    monkeypatch.setattr(jobs, "write_rankings", look)
+    monkeypatch.setattr(jobs, "rank_questions", look)
     job_id = ask(redis_client)
     worker = serve_worker(redis_client)
     run(worker)

@@ -10,6 +10,7 @@ from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
 from shared.queue.jobs import MovierecJob, enqueue_rankings, open_queue
+from shared.rankings import claims
 from shared.rankings.ranking import Ranking
 from worker import jobs
 from worker.rq_workers import ServeWorker
@@ -65,7 +66,7 @@ def test_a_job_says_who_does_not_exist_and_answers_the_others(
         assert ranking.to_bytes() == own.to_bytes()
     assert stored(redis_client, MADE_UP) is None
     assert not redis_client.exists(keys.claim(Kind.SUGGESTED, MADE_UP))
-    assert redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == keys.SETTLED
+    assert redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == claims.SETTLED
     assert redis_client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
 
 

@@ -18,6 +18,7 @@ from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.database.schema import imports
 from shared.errors import ArtifactError, ServiceError
@@ -28,10 +29,11 @@ from shared.rankings.ranking import Ranking
 from shared.settings import WorkerSettings, load
 from tests.conftest import Trained, rank
 from worker import jobs, warming
+from worker.rankings import compute_rankings, stale
 from worker.rq_workers import ServeWorker
 from worker.serving import Serving
 from worker.training.pipeline import train
-from worker.warming import Scope, run_warming, stale, warm
+from worker.warming import Scope, run_warming, warm
 
 
 class Warmer:
@@ -104,7 +106,7 @@ def test_a_warm_job_computes_what_is_not_there_and_tells_of_it(
     warmer: Warmer, serving: Serving, kind: Kind
 ) -> None:
     client = warmer.client
-    jobs.compute_rankings(serving, client, kind, [1])
+    compute_rankings(serving, client, [Question(kind, 1)])
     client.set(keys.claim(kind, 2), "x")
     with client.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(keys.ANSWERS_CHANNEL)
@@ -193,10 +195,11 @@ def test_fresh_is_what_this_model_computed_from_these_data_after_the_last_change
     users = [1, 2, 3, 4]
 
     def wanted() -> list[int]:
-        return stale(own_serving, redis_client, Kind.SUGGESTED, users)
+        questions = [Question(Kind.SUGGESTED, user_id) for user_id in users]
+        return [question.subject for question in stale(own_serving, redis_client, questions)]
 
     def compute(ids: list[int]) -> None:
-        jobs.compute_rankings(own_serving, redis_client, Kind.SUGGESTED, ids)
+        compute_rankings(own_serving, redis_client, [Question(Kind.SUGGESTED, user_id) for user_id in ids])
 
     assert wanted() == users
     compute([4, 1])

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.lua import load_script
+from shared.queue.rq_keys import SHARED_KEYS
 
 log = structlog.get_logger(__name__)
 
@@ -37,25 +38,8 @@ _TYPES = {
     keys.COUNTERS: "hash",
     keys.ASKED: "zset",
     keys.TRAINING: "string",
-    "rq:queues": "set",
-    "rq:workers": "set",
-    "rq:suspended": "string",
-    **{
-        key.format(queue.value): kind
-        for queue in QueueName
-        for key, kind in {
-            keys.workers("{}"): "set",
-            "rq:queue:{}": "list",
-            "rq:queue:{}:intermediate": "list",
-            "rq:workers:{}": "set",
-            "rq:wip:{}": "zset",
-            "rq:finished:{}": "zset",
-            "rq:failed:{}": "zset",
-            "rq:deferred:{}": "zset",
-            "rq:scheduled:{}": "zset",
-            "rq:canceled:{}": "zset",
-        }.items()
-    },
+    **{keys.workers(queue): "set" for queue in QueueName},
+    **SHARED_KEYS,
 }
 """Of the keys that everything depends on; the first is :data:`shared.contract.keys.COUNTERS`."""
 

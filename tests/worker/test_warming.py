@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 from rq.job import JobStatus
-from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, insert
 
 from shared.algorithms import SvdConfig
@@ -28,9 +27,10 @@ from shared.rankings.changes import announce_changes
 from shared.rankings.ranking import Ranking
 from shared.settings import WorkerSettings, load
 from tests.conftest import Trained, rank
-from worker import jobs, warming
+from tests.worker.conftest import run_jobs
+from worker import warming
+from worker.jobs.context import ServingContext
 from worker.rankings import compute_rankings, stale
-from worker.rq_workers import ServeWorker
 from worker.serving import Serving
 from worker.training.pipeline import train
 from worker.warming import Scope, run_warming, warm
@@ -41,7 +41,7 @@ class Warmer:
 
     def __init__(self, client: redis.Redis, serving: Serving) -> None:
         self.client = client
-        jobs.configure(jobs.ServingContext(serving, client, client, listens_to=QueueName.WARM))
+        self.context = ServingContext(serving, client, client)
 
     def __call__(self, kind: Kind, ids: list[int], seconds: float = 60) -> MovierecJob:
         job_id = uuid.uuid4().hex
@@ -49,20 +49,14 @@ class Warmer:
         enqueue_rankings(
             self.client, RULES[kind].job, ids, job_id=job_id, deadline=deadline, queue=QueueName.WARM
         )
-        worker = ServeWorker(
-            [open_queue(QueueName.WARM, self.client)],
-            connection=self.client,
-            job_class=MovierecJob,
-            serializer=JSONSerializer,
-        )
-        worker.work(burst=True, logging_level="CRITICAL")
+        run_jobs(self.context, QueueName.WARM)
         job = fetch_job(job_id, self.client)
         assert job is not None
         return job
 
 
 @pytest.fixture
-def warmer(redis_client: redis.Redis, context: jobs.ServingContext) -> Warmer:
+def warmer(redis_client: redis.Redis, context: ServingContext) -> Warmer:
     return Warmer(redis_client, context.serving)
 
 
@@ -155,7 +149,7 @@ def test_a_warm_job_that_is_late_is_skipped(warmer: Warmer) -> None:
 
 def test_a_warm_job_uses_the_newest_model(
     redis_client: redis.Redis,
-    context: jobs.ServingContext,
+    context: ServingContext,
     own_dir: Path,
     own_engine: Engine,
     own_serving: Serving,
@@ -171,7 +165,7 @@ def test_a_warm_job_uses_the_newest_model(
 
 
 def test_nobody_is_told_of_a_failure_that_nobody_waits_for(
-    redis_client: redis.Redis, context: jobs.ServingContext, trained: Trained, tmp_path: Path
+    redis_client: redis.Redis, context: ServingContext, trained: Trained, tmp_path: Path
 ) -> None:
     warmer = Warmer(redis_client, Serving(ArtifactStore(tmp_path / "none"), trained.engine))
     with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:

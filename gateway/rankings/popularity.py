@@ -15,6 +15,7 @@ from gateway.rankings.answer_cache import AnswerMemory
 from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT, QueueName
 from shared.contract.kinds import RULES, Kind
+from shared.contract.question import Question
 from shared.queue.jobs import enqueue_rankings
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ class Popularity:
             await asyncio.to_thread(self._enqueue, wanted)
             log.info("warming", version=version, data=fingerprint, rankings=len(wanted))
 
-    def _enqueue(self, asked: list[tuple[Kind, int]]) -> None:
+    def _enqueue(self, asked: list[Question]) -> None:
         for kind in Kind:
             ids = [entity_id for asked_kind, entity_id in asked if asked_kind is kind]
             for start in range(0, len(ids), BATCH_LIMIT):

@@ -129,7 +129,7 @@ class MemoryProtocol(Connection):
             self.note_response()
             return True
         preferring = wishes[3]
-        if preferring or (question.kind is Kind.SIMILAR and question.entity_id not in self._state.catalogue):
+        if preferring or (question.kind is Kind.SIMILAR and question.subject not in self._state.catalogue):
             return False
         turn = _Turn()
         self.cycle = cast(Any, turn)

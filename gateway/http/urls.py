@@ -51,4 +51,4 @@ def question(path: bytes) -> Question | None:
     asked = (
         Question(Kind.SIMILAR, int(movie_id)) if user_id is None else Question(Kind.SUGGESTED, int(user_id))
     )
-    return asked if MIN_ID <= asked.entity_id <= MAX_ID else None
+    return asked if MIN_ID <= asked.subject <= MAX_ID else None

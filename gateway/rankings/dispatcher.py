@@ -7,7 +7,6 @@ one channel, which each gateway subscribes to before it asks for anything.
 
 import asyncio
 import contextlib
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -31,8 +30,16 @@ from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
 from shared.contract.question import Question
 from shared.queue.jobs import ranking_commands
+from shared.rankings.claims import (
+    CLAIM_SCRIPT,
+    GIVEN_UP,
+    SETTLED,
+    claim_arguments,
+    give_up_claims,
+    is_job_id,
+    take_claims,
+)
 from shared.rankings.ranking import Ranking
-from shared.rankings.store import CachedRanking
 
 log = structlog.get_logger(__name__)
 
@@ -46,43 +53,8 @@ _RECONNECT_DELAY_SECONDS = 0.5
 _SILENCE_SECONDS = 1.0
 """Pause after which the connection for news is asked whether it lives; after twice that it is renewed."""
 
-_CLAIM = """
-local holders, held = {}, false
-for i, key in ipairs(KEYS) do
-  if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
-    holders[i] = false
-  else
-    local holder = redis.pcall('GET', key)
-    if type(holder) == 'table' then
-      redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-      holders[i] = false
-    else
-      holders[i], held = holder, true
-    end
-  end
-end
-local at = 3
-while not held and at < #ARGV do
-  local last = at + tonumber(ARGV[at])
-  redis.call(unpack(ARGV, at + 1, last))
-  at = last + 1
-end
-return holders
-"""
-"""Claims all questions of a batch, and queues their job if nobody else has any of them: one round trip.
-
-What is no string where a claim belongs is none.
-"""
-
 _FOUND_WEIGHT = 0.01
 """Of one question in the share that the cache had the answer to."""
-
-_JOB_ID = re.compile(rb"[0-9a-f]{32}")
-
-_GIVEN_UP = b"given-up"
-"""In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
-
-_GIVEN_UP_TTL = timedelta(minutes=1)
 
 
 class Found(NamedTuple):
@@ -158,7 +130,7 @@ class Dispatcher:
         self._jobs = jobs
         self._fleet = fleet
         self._user_exists = user_exists
-        self._claim = queue.register_script(_CLAIM)
+        self._claim = queue.register_script(CLAIM_SCRIPT)
         self._forget = forget
         self._wait_budget = wait_budget.total_seconds()
         self._flights: dict[Question, Flight] = {}
@@ -227,7 +199,7 @@ class Dispatcher:
             raise QueueUnreachable.because(error) from None
         finally:
             self._being_read -= 1
-        usable = self._is_fresh(cached, fingerprint)
+        usable = cached.is_fresh(self._fleet.versions, fingerprint)
         self.found_share += (usable - self.found_share) * _FOUND_WEIGHT
         if cached.ranking is not None and usable:
             return Found(cached.ranking, cached=True, fresh=True)
@@ -248,13 +220,14 @@ class Dispatcher:
         assert ranking is not None  # it has landed
         if isinstance(ranking, Exception):
             raise ranking
-        fresh = ranking.fingerprint == fingerprint and ranking.version in self._fleet.versions
+        # Its count of changes was compared when it was read.
+        fresh = ranking.is_fresh(self._fleet.versions, fingerprint, ranking.changes)
         return Found(ranking, cached=False, fresh=fresh)
 
     async def _require_entity(self, question: Question) -> None:
         """Refuse made-up users, whatever the cache holds: they must neither be served nor fill the queue."""
-        if question.kind is Kind.SUGGESTED and not await self._user_exists(question.entity_id):
-            raise UnknownUser(question.entity_id)
+        if question.kind is Kind.SUGGESTED and not await self._user_exists(question.subject):
+            raise UnknownUser(question.subject)
 
     def _take_off(self, question: Question, fingerprint: str, changes: int) -> Flight:
         self._fleet.require_capacity()
@@ -271,12 +244,12 @@ class Dispatcher:
             for flight, holder in zip(batch.flights, holders, strict=True):
                 if holder is None:
                     mine.append(flight)
-                elif holder == _GIVEN_UP:
+                elif holder == GIVEN_UP:
                     problem = "Workers died of this question; try again in a minute."
                     self._land(flight, ComputationFailed(problem))
-                elif holder == keys.SETTLED:
+                elif holder == SETTLED:
                     settled.append(flight)
-                elif _JOB_ID.fullmatch(holder) is None:
+                elif not is_job_id(holder):
                     mine.append(flight)  # nobody of ours holds it
                 else:
                     self._batches.landed(flight.job_id)
@@ -300,20 +273,15 @@ class Dispatcher:
     async def _claim_and_queue(self, batch: Batch) -> list[bytes | None]:
         """Return who holds the claim of each flight, None for us; if all are ours, they are queued."""
         commands = self._commands(batch.kind, batch.flights, batch.job_id)
-        holders: list[bytes | None] = await self._claim(
-            keys=[keys.claim(batch.kind, flight.question.entity_id) for flight in batch.flights],
-            args=[
-                batch.job_id,
-                round(keys.CLAIM_TTL.total_seconds() * 1000),
-                *(word for words in commands for word in (len(words), *words)),
-            ],
+        names, arguments = claim_arguments(
+            (flight.question for flight in batch.flights), batch.job_id, commands
         )
+        holders: list[bytes | None] = await self._claim(keys=names, args=arguments)
         return holders
 
     async def _enqueue(self, kind: Kind, flights: list[Flight], job_id: str) -> None:
         async with self._queue.pipeline(transaction=True) as pipeline:
-            for flight in flights:
-                pipeline.set(keys.claim(kind, flight.question.entity_id), job_id, px=keys.CLAIM_TTL)
+            take_claims(pipeline, (flight.question for flight in flights), job_id)
             for words in self._commands(kind, flights, job_id):
                 pipeline.execute_command(*words)
             await pipeline.execute()
@@ -322,7 +290,7 @@ class Dispatcher:
         return ranking_commands(
             self._jobs,
             RULES[kind].job,
-            [flight.question.entity_id for flight in flights],
+            [flight.question.subject for flight in flights],
             job_id=job_id,
             deadline=self._fleet.clock.now() + 2 * self._wait_budget,
             changes=[flight.changes for flight in flights],
@@ -333,7 +301,7 @@ class Dispatcher:
         while True:
             try:
                 async with self._queue.pubsub() as pubsub:
-                    await pubsub.subscribe(keys.ANSWERS_CHANNEL, keys.FLEET_CHANNEL)
+                    await pubsub.subscribe(keys.ANSWERS_CHANNEL, keys.WORKERS_CHANNEL)
                     await self._hear(pubsub)
             except (RedisError, OSError) as error:
                 log.warning("no news from the workers", reason=str(error))
@@ -355,7 +323,7 @@ class Dispatcher:
                 await self._make_up()
             if message["type"] != "message":
                 continue
-            if message["channel"] == keys.FLEET_CHANNEL.encode():
+            if message["channel"] == keys.WORKERS_CHANNEL.encode():
                 self._spawn(self._fleet.look())
             elif (news := News.from_text(message["data"].decode(errors="replace"))) is not None:
                 self._handle(news)
@@ -370,7 +338,7 @@ class Dispatcher:
         if news.event is RankingEvent.CHANGED:
             self._forget(news)
             return
-        awaited = [question for i in news.ids if (question := Question(news.kind, i)) in self._flights]
+        awaited = [question for question in news.questions if question in self._flights]
         if news.event is RankingEvent.WRITTEN:
             # Beside what else is heard: under load the few turns of a round trip are long, and one batch
             # after the other would be slower than the workers.
@@ -380,7 +348,7 @@ class Dispatcher:
             unknown = news.event is RankingEvent.UNKNOWN
             self._land(
                 self._flights[question],
-                UnknownUser(question.entity_id)
+                UnknownUser(question.subject)
                 if unknown
                 else ComputationFailed("A worker could not compute this; its log says why."),
             )
@@ -407,7 +375,7 @@ class Dispatcher:
                     if just_written:  # ratings changed while it was computed
                         flight.changes = cached.changes
                         outdated.setdefault(question.kind, []).append(flight)
-                elif just_written or self._is_fresh(cached, flight.fingerprint):
+                elif just_written or cached.is_fresh(self._fleet.versions, flight.fingerprint):
                     self._newest_landed = max(self._newest_landed, flight.sent)
                     self._land(flight, cached.ranking)
                     answered += 1
@@ -416,15 +384,6 @@ class Dispatcher:
                 self._admission.delivered(answered, len(self._flights))
             for kind, flights in outdated.items():
                 await self._ask_again(kind, flights)
-
-    def _is_fresh(self, cached: CachedRanking, fingerprint: str) -> bool:
-        ranking = cached.ranking
-        return (
-            ranking is not None
-            and ranking.fingerprint == fingerprint
-            and ranking.changes == cached.changes
-            and ranking.version in self._fleet.versions
-        )
 
     def _land(self, flight: Flight, outcome: Ranking | Problem) -> None:
         """Give all who wait for a flight the answer."""
@@ -470,11 +429,14 @@ class Dispatcher:
 
     async def _give_up(self, kind: Kind, flights: list[Flight]) -> None:
         """Stop asking what has been lost with each worker that took it."""
+        if not flights:
+            return
         for flight in flights:
-            entity_id = flight.question.entity_id
-            log.error("given up", kind=kind.value, id=entity_id, tries=flight.tries)
+            log.error("given up", kind=kind.value, id=flight.question.subject, tries=flight.tries)
             self._land(flight, ComputationFailed("Each worker that tried this died; its log says why."))
-            await self._queue.set(keys.claim(kind, entity_id), _GIVEN_UP, px=_GIVEN_UP_TTL)
+        async with self._queue.pipeline(transaction=False) as pipeline:
+            give_up_claims(pipeline, (flight.question for flight in flights))
+            await pipeline.execute()
 
     def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)

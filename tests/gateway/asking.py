@@ -22,8 +22,9 @@ from shared.contract.question import Question
 from shared.queue.connections import connect, connect_async
 from shared.queue.heartbeat import Heartbeat
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from shared.rankings.ranking import Ranking
-from worker.jobs import write_rankings
+from shared.rankings.store import write_rankings
 
 VERSION = "20261122T201530Z-svd-1f3c9a"
 DATA = "0123456789abcdef"
@@ -87,20 +88,19 @@ class Road:
 
     def write(self, *rankings: tuple[Question, Ranking]) -> None:
         """Write rankings to the cache and say nothing."""
-        for question, found in rankings:
-            write_rankings(self.client, question.kind, [question.entity_id], [found])
+        write_rankings(self.client, rankings)
 
     def tell(self, event: RankingEvent, *questions: Question) -> None:
         """Publish news of questions of one kind."""
         (kind,) = {question.kind for question in questions}
-        ids = [question.entity_id for question in questions]
+        ids = [question.subject for question in questions]
         self.client.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
 
     def answer(self, *rankings: tuple[Question, Ranking]) -> None:
         """Do as a worker that has computed rankings of one kind."""
         self.write(*rankings)
         for question, _ in rankings:
-            self.client.set(keys.claim(*question), keys.SETTLED, px=keys.SETTLED_TTL)
+            self.client.set(keys.claim(*question), claims.SETTLED, px=claims.SETTLED_TTL)
         self.tell(RankingEvent.WRITTEN, *(question for question, _ in rankings))
 
     def jobs(self) -> list[list[int]]:

@@ -17,6 +17,7 @@ from shared.contract.kinds import Kind
 from shared.contract.news import News, RankingEvent
 from shared.contract.question import Question
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from shared.rankings.changes import announce_changes
 from tests.gateway.asking import VERSION, Road, open_road, ranking, suggested
 
@@ -218,7 +219,7 @@ def test_what_was_answered_between_look_and_claim_is_taken(
         async def late(batch: object) -> list[bytes | None]:
             road.write((ONE, ranking(1)), (TWO, ranking(2, version=OLDER)))
             for question in (ONE, TWO):
-                road.client.set(keys.claim(*question), keys.SETTLED)
+                road.client.set(keys.claim(*question), claims.SETTLED)
             return await claim(batch)  # type: ignore[arg-type]
 
         monkeypatch.setattr(road.dispatcher, "_claim_and_queue", late)
@@ -257,7 +258,7 @@ def test_workers_are_free_again_when_jobs_are_done_or_were_of_others(
                 assert isinstance(await road.outcome(question), StillWorkingError)
             else:
                 (asked,) = await under_way(road, question)
-                road.answer((question, ranking(question.entity_id)))
+                road.answer((question, ranking(question.subject)))
                 await asked
         await under_way(road, THREE)
 
@@ -552,7 +553,7 @@ def test_news_of_the_fleet_are_looked_into_at_once(redis_url: str) -> None:
         newer = "20271122T201530Z-svd-1f3c9a"
         await road.announce("worker", newer)
         road.fleet.versions = frozenset({VERSION})
-        road.client.publish(keys.FLEET_CHANNEL, "worker")
+        road.client.publish(keys.WORKERS_CHANNEL, "worker")
         await until(lambda: road.fleet.versions == {newer})
 
     run(redis_url, test)

@@ -92,7 +92,7 @@ class Sent:
 
     @property
     def ids(self) -> list[list[int]]:
-        return [[flight.question.entity_id for flight in batch.flights] for batch in self.batches]
+        return [[flight.question.subject for flight in batch.flights] for batch in self.batches]
 
 
 async def turn() -> None:
@@ -112,7 +112,7 @@ def test_while_a_worker_is_free_a_batch_leaves_with_what_comes_at_the_same_momen
         for flight, batch in zip(flights, [sent.batches[0]] * 2 + [sent.batches[1]], strict=True):
             assert flight in batch.flights
             assert (flight.job_id, flight.queued) == (batch.job_id, batch.queued)
-            assert (flight.fingerprint, flight.changes) == ("data", flight.question.entity_id % 5)
+            assert (flight.fingerprint, flight.changes) == ("data", flight.question.subject % 5)
             assert (flight.tries, flight.outcome) == (1, None)
         assert sent.batches[0].job_id != sent.batches[1].job_id
 

@@ -83,7 +83,7 @@ def test_the_door_closes_when_the_cache_has_nothing_and_opens_when_it_has(redis_
             assert sum(map(door.turns_away, under_way)) == 0, "their answers cost nobody anything"
 
             in_cache = suggested(*range(3001, 3013))
-            road.write(*((question, ranking(question.entity_id)) for question in in_cache))
+            road.write(*((question, ranking(question.subject)) for question in in_cache))
             for question in in_cache:
                 assert (await road.ask(question)).cached
             assert road.dispatcher.full

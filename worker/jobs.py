@@ -22,6 +22,7 @@ from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.errors import MovierecError
 from shared.progress import Step
@@ -186,7 +187,8 @@ def _rank(
 ) -> tuple[Ranked, list[int]]:
     """Return the rankings of those who exist, each with its count of changes, and who does not exist."""
     done, unknown = Ranked([], []), []
-    for entity_id, ranking, own_changes in zip(ids, serving.rank(kind, ids), changes, strict=True):
+    questions = [Question(kind, subject_id) for subject_id in ids]
+    for entity_id, ranking, own_changes in zip(ids, serving.rank(questions), changes, strict=True):
         if ranking is None:
             unknown.append(entity_id)
         else:

@@ -15,9 +15,9 @@ from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.processes.locks import ProcessLock
 from shared.progress import Progress, Step, silent
-from worker.identity import identities, save_identities
 from worker.models.base import Catalogue, TrainingData
 from worker.models.registry import model_class
+from worker.serving.identity import identities, save_identities
 from worker.similarity.genres import GenreSimilarity
 
 _LARGEST_TABLE = 10_000_000

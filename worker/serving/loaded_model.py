@@ -1,0 +1,62 @@
+"""A model version in memory: loaded and checked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.artifacts.store import ArtifactStore, Manifest
+from shared.errors import ArtifactError, ConfigurationError
+from worker.models.base import Model
+from worker.models.registry import model_class
+from worker.serving.identity import load_identities
+from worker.similarity.genres import GenreSimilarity
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One version, ready to answer.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        What the version says of itself.
+    model : Model
+        Estimates ratings.
+    similarity : GenreSimilarity
+        Finds similar movies; its movies are in the model's order.
+    identities : ndarray of uint64, shape (n_movies,), or None
+        What tells each movie from others of the same id; None in a version of a release that saved none.
+    """
+
+    manifest: Manifest
+    model: Model
+    similarity: GenreSimilarity
+    identities: NDArray[np.uint64] | None
+
+    @classmethod
+    def load(cls, store: ArtifactStore, version: str) -> "LoadedModel":
+        """Check a version's files and map them.
+
+        Raises
+        ------
+        ArtifactError
+            If it is not complete and unchanged, is of an algorithm that this release does not know, or has
+            something in it that movies cannot be ranked with.
+        UnreadableArtifactError
+            If it cannot be read.
+        """
+        manifest = store.verify(version)
+        directory = store.path(version)
+        try:
+            algorithm = model_class(manifest.algorithm)
+        except ConfigurationError as error:
+            raise ArtifactError(f"Model version {version} is of another release: {error}") from None
+        model, similarity = algorithm.load(directory), GenreSimilarity.load(directory)
+        n_movies = len(model.movie_ids)
+        if len(similarity.combinations) != n_movies:
+            raise ArtifactError(
+                f"Model version {version} has {n_movies} movies, "
+                f"and genres of {len(similarity.combinations)}."
+            )
+        return cls(manifest, model, similarity, load_identities(directory, n_movies))

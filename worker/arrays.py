@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from shared.errors import ArtifactError, UnreadableArtifactError
 
+Float = NDArray[np.float32] | NDArray[np.float64]
+
 
 class _Writer:
     """What numpy does not take for a file: into one it writes through C and loses why the disk refused."""

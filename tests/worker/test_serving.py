@@ -137,7 +137,7 @@ def test_a_serving_worker_needs_no_training_libraries() -> None:
 
 def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Trained) -> None:
     """The same by brute force, from the definition."""
-    from worker.models.base import ratings_batch
+    from worker.models.ratings import ratings_batch
     from worker.models.svd import SvdModel
 
     model = SvdModel.load(trained.store.path(trained.manifest.version))

@@ -15,8 +15,10 @@ from shared.progress import Progress, Step, silent
 from worker.evaluation.peak_memory import PeakMemory
 from worker.evaluation.ranking_metrics import RELEVANT_STARS, RankingMetrics
 from worker.evaluation.results import Contender, Evaluation, FoldResult, Split
-from worker.models.base import Model, RatingsBatch, TrainingData
+from worker.models.base import Model
+from worker.models.ratings import RatingsBatch
 from worker.models.registry import model_class
+from worker.models.training_data import TrainingData
 from worker.training.pipeline import training_data
 
 _BATCH_USERS = 64

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from shared.algorithms import AlgorithmConfig, SvdConfig
 from shared.progress import Progress, Step, silent
 from worker.arrays import Layout, require_layouts
-from worker.models.base import Model, RatingsBatch, TrainingData
+from worker.models.base import Model
+from worker.models.ratings import RatingsBatch
+from worker.models.training_data import TrainingData
 
 
 class SvdModel(Model):

@@ -15,7 +15,8 @@ from shared.contract.kinds import RULES, Kind
 from shared.contract.question import Question
 from shared.database.user_ratings import ratings_of
 from shared.rankings.ranking import Ranking
-from worker.models.base import Float, ratings_batch
+from worker.arrays import Float
+from worker.models.ratings import ratings_batch
 from worker.serving.loaded_model import LoadedModel
 from worker.serving.snapshots import Snapshot, Snapshots
 

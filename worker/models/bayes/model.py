@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
 from worker.arrays import Layout, require_layouts
-from worker.models.base import Bounds, Model, RatingsBatch, TrainingData
+from worker.models.base import Model
 from worker.models.bayes import posterior, sessions
 from worker.models.bayes.posterior import MovieSamples, Ratings, Users
+from worker.models.candidates import Bounds
+from worker.models.ratings import RatingsBatch
+from worker.models.training_data import TrainingData
 
 
 class BayesModel(Model):

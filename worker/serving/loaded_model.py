@@ -10,7 +10,8 @@ from shared.errors import ArtifactError, ConfigurationError
 from worker.models.base import Model
 from worker.models.registry import model_class
 from worker.serving.identity import load_identities
-from worker.similarity.genres import GenreSimilarity
+from worker.similarity.base import Similarity
+from worker.similarity.registry import load_similarities
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,16 @@ class LoadedModel:
         What the version says of itself.
     model : Model
         Estimates ratings.
-    similarity : GenreSimilarity
-        Finds similar movies; its movies are in the model's order.
+    similarities : dict of str to Similarity
+        Find similar movies, by name; their movies are in the model's order. The default one is always there,
+        others may be missing in a version of an older release.
     identities : ndarray of uint64, shape (n_movies,), or None
         What tells each movie from others of the same id; None in a version of a release that saved none.
     """
 
     manifest: Manifest
     model: Model
-    similarity: GenreSimilarity
+    similarities: dict[str, Similarity]
     identities: NDArray[np.uint64] | None
 
     @classmethod
@@ -52,11 +54,11 @@ class LoadedModel:
             algorithm = model_class(manifest.algorithm)
         except ConfigurationError as error:
             raise ArtifactError(f"Model version {version} is of another release: {error}") from None
-        model, similarity = algorithm.load(directory), GenreSimilarity.load(directory)
+        model, similarities = algorithm.load(directory), load_similarities(directory)
         n_movies = len(model.movie_ids)
-        if len(similarity.combinations) != n_movies:
-            raise ArtifactError(
-                f"Model version {version} has {n_movies} movies, "
-                f"and genres of {len(similarity.combinations)}."
-            )
-        return cls(manifest, model, similarity, load_identities(directory, n_movies))
+        for name, similarity in similarities.items():
+            if similarity.n_movies != n_movies:
+                raise ArtifactError(
+                    f"Model version {version} has {n_movies} movies, and {name} of {similarity.n_movies}."
+                )
+        return cls(manifest, model, similarities, load_identities(directory, n_movies))

@@ -19,6 +19,7 @@ from worker.arrays import Float
 from worker.models.ratings import ratings_batch
 from worker.serving.loaded_model import LoadedModel
 from worker.serving.snapshots import Snapshot, Snapshots
+from worker.similarity.registry import DEFAULT_SIMILARITY
 
 Ranker = Callable[[LoadedModel, Snapshots, Sequence[Question]], list[Ranking | None]]
 """Answers questions of one kind, in their order; None for a subject that does not exist."""
@@ -63,12 +64,13 @@ def find_similar(
     """Rank the movies most similar to others; a movie that the model does not know is like none."""
     with snapshots.take(loaded) as snapshot:
         left_out = snapshot.left_out
+    similarity = loaded.similarities[DEFAULT_SIMILARITY]
     nearest: list[NDArray[np.intp]] = []
     cosines: list[Float] = []
     for column in loaded.model.columns(np.array([movie_id for _, movie_id in questions], dtype=np.int32)):
         # A movie that was imported after the training has no neighbours yet.
         known = column >= 0 and (left_out is None or not left_out[column])
-        found = loaded.similarity.nearest(int(column), left_out) if known else _NOTHING
+        found = similarity.nearest(int(column), left_out) if known else _NOTHING
         nearest.append(found[0])
         cosines.append(found[1])
     return [*_rankings(loaded, snapshot, Kind.SIMILAR, nearest, _joined(cosines))]

@@ -18,7 +18,7 @@ from worker.ids import IdIndex
 from worker.models.registry import model_class
 from worker.models.training_data import ModelMovies, TrainingData
 from worker.serving.identity import identities, save_identities
-from worker.similarity.genres import GenreSimilarity
+from worker.similarity.registry import fit_similarities
 
 _HIGHEST_LISTED = 10_000_000
 """Id up to which movies are looked up in a table: 40 MB are little beside the ratings."""
@@ -146,12 +146,13 @@ def _train(
             f"Training with {config.algorithm} ended with a model that nobody could use: {error}. "
             "Check its parameters: a smaller learning rate or stronger penalties may help."
         ) from None
-    similarity = GenreSimilarity.fit(data.catalogue.genres)
+    similarities = fit_similarities(data)
     fitted = time.perf_counter()
 
     def write(directory: Path) -> None:
         model.save(directory)
-        similarity.save(directory)
+        for similarity in similarities.values():
+            similarity.save(directory)
         save_identities(directory, movies)
 
     progress(Step("storing the model", 0))

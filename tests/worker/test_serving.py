@@ -151,6 +151,7 @@ def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Train
     expected = sorted(unrated, key=lambda movie_id: (-scores[movie_id], places[movie_id]))[:150]
     ranking = rank(serving, Kind.SUGGESTED, [user_id])[0]
     assert ranking.movie_ids == expected
+    assert model.scale is not None
     clipped = np.clip([scores[movie_id] for movie_id in expected], *model.scale)
     assert [f"{score / 1000:.3f}" for score in ranking.scores] == [f"{score:.3f}" for score in clipped]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def render_algorithm(evaluation: Evaluation, contender: Contender) -> str:
     for metric in METRICS:
         figures = summary(evaluation.values(contender, metric.name))
         values = [*figures["folds"], figures["mean"], figures["std"]]
-        lines.append(f"{metric.label:<16}" + "".join(f"{value:>9.{metric.digits}f}" for value in values))
+        lines.append(f"{metric.label:<16}" + "".join(_cell(value, 9, metric.digits) for value in values))
     return "\n".join(lines) + "\n"
 
 
@@ -40,11 +41,20 @@ def render_comparison(evaluation: Evaluation) -> str:
         means = [
             summary(evaluation.values(contender, metric.name))["mean"] for contender in evaluation.results
         ]
-        lines.append(f"{metric.label:<22}" + "".join(f"{mean:>{width}.{metric.digits}f}" for mean in means))
+        lines.append(f"{metric.label:<22}" + "".join(_cell(mean, width, metric.digits) for mean in means))
         if metric.name == "rmse":
-            changes = "".join(f"{(mean / means[0] - 1) * 100:>+{width - 1}.2f}%" for mean in means)
+            changes = "".join(_change(mean / means[0] - 1, width) for mean in means)
             lines.append(f"{f'  against {titles[0]}':<22}" + changes)
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: float, width: int, digits: int) -> str:
+    """Return a figure, or a dash for one that a model does not have."""
+    return f"{'-':>{width}}" if math.isnan(value) else f"{value:>{width}.{digits}f}"
+
+
+def _change(part: float, width: int) -> str:
+    return f"{'-':>{width}}" if math.isnan(part) else f"{part * 100:>+{width - 1}.2f}%"
 
 
 def render_table(evaluation: Evaluation) -> str:

@@ -26,16 +26,30 @@ MAX_STARS = 5.0
 """Highest end of a rating scale: larger scores do not fit into a ranking."""
 
 
+Scale = tuple[float, float]
+"""Lowest and highest rating, in stars."""
+
+
 class Model(ABC):
     """A fitted recommender.
 
     A model is made by :meth:`fit` or :meth:`load`, never changes, and may be used by several threads. Its
     columns are the movies of ``movie_ids``, in that order.
+
+    Attributes
+    ----------
+    algorithm : str
+        Name in the registry, and in file names.
+    movie_ids : ndarray of int32, shape (n_movies,)
+        MovieLens ids.
+    scale : tuple of float, or None
+        Between which ratings are, for a model whose scores are estimates in stars; None for one whose scores
+        only say which movies come first.
     """
 
     algorithm: ClassVar[str]
 
-    def __init__(self, movie_ids: NDArray[np.int32], scale: tuple[float, float]) -> None:
+    def __init__(self, movie_ids: NDArray[np.int32], scale: Scale | None) -> None:
         self.movie_ids = movie_ids
         self.scale = scale
 
@@ -55,7 +69,7 @@ class Model(ABC):
         """
 
     def score(self, batch: RatingsBatch) -> Float:
-        """Estimate every movie for each user of a batch.
+        """Score every movie for each user of a batch.
 
         Parameters
         ----------
@@ -65,8 +79,8 @@ class Model(ABC):
         Returns
         -------
         ndarray of float32 or float64, shape (n_users, n_movies)
-            Estimated stars, *not* clipped to the scale (:meth:`clip` does), so that movies above the top of
-            the scale still have an order.
+            The higher, the better. Stars, if the model has a scale, but *not* clipped to it (:meth:`clip`
+            does), so that movies above the top of the scale still have an order.
         """
         return self._score(self._solve(batch))
 
@@ -171,12 +185,14 @@ class Model(ABC):
     @classmethod
     @abstractmethod
     def from_arrays(
-        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+        cls, movie_ids: NDArray[np.int32], scale: Scale | None, arrays: dict[str, NDArray[np.generic]]
     ) -> Self:
         """Rebuild a model from :meth:`arrays`, which may be memory-mapped and read-only."""
 
     def clip(self, scores: Float) -> Float:
-        """Return scores moved into the rating scale."""
+        """Return scores moved into the rating scale; as they are in a model that has none."""
+        if self.scale is None:
+            return scores
         low, high = self.scale
         clipped: Float = np.clip(scores, low, high)  # type: ignore[assignment]  # numpy's stub loses the type
         return clipped
@@ -221,9 +237,10 @@ class Model(ABC):
         ordered = np.sort(ids)
         if ordered[0] < MIN_ID or (ordered[1:] == ordered[:-1]).any():
             raise ValueError("movie_ids has ids that occur twice or are not positive")
-        low, high = self.scale
-        if not 0 <= low < high <= MAX_STARS:  # nor is NaN
-            raise ValueError(f"the rating scale is {low} to {high}")
+        if self.scale is not None:
+            low, high = self.scale
+            if not 0 <= low < high <= MAX_STARS:  # nor is NaN
+                raise ValueError(f"the rating scale is {low} to {high}")
         require_finite(self.arrays().items())
 
     @classmethod
@@ -240,11 +257,14 @@ class Model(ABC):
         prefix = f"{cls.algorithm}."
         with artifact_errors(f"{directory} does not hold a usable {cls.algorithm} model"):
             movie_ids = map_array(directory / "movie_ids.npy")
-            low, high = json.loads((directory / "scale.json").read_text(encoding="utf-8"))
+            scale = json.loads((directory / "scale.json").read_text(encoding="utf-8"))
+            if scale is not None:
+                low, high = scale
+                scale = float(low), float(high)
             arrays = {
                 path.name.removeprefix(prefix).removesuffix(".npy"): map_array(path)
                 for path in sorted(directory.glob(f"{prefix}*.npy"))
             }
-            model = cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
+            model = cls.from_arrays(movie_ids, scale, arrays)
             model.check()
             return model

@@ -55,6 +55,8 @@ class LoadedModel:
         except ConfigurationError as error:
             raise ArtifactError(f"Model version {version} is of another release: {error}") from None
         model, similarities = algorithm.load(directory), load_similarities(directory)
+        if model.scale is None:
+            raise ArtifactError(f"Model version {version} estimates no stars, which suggestions show.")
         n_movies = len(model.movie_ids)
         for name, similarity in similarities.items():
             if similarity.n_movies != n_movies:

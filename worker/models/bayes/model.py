@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
 from worker.arrays import Layout, require_layouts
-from worker.models.base import Model
+from worker.models.base import Model, Scale
 from worker.models.bayes import posterior, sessions
 from worker.models.bayes.posterior import MovieSamples, Ratings, Users
 from worker.models.candidates import Bounds
@@ -36,9 +36,7 @@ class BayesModel(Model):
 
     algorithm = "bayes"
 
-    def __init__(
-        self, movie_ids: NDArray[np.int32], scale: tuple[float, float], samples: MovieSamples
-    ) -> None:
+    def __init__(self, movie_ids: NDArray[np.int32], scale: Scale | None, samples: MovieSamples) -> None:
         super().__init__(movie_ids, scale)
         self.samples = samples
 
@@ -153,7 +151,7 @@ class BayesModel(Model):
 
     @classmethod
     def from_arrays(
-        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+        cls, movie_ids: NDArray[np.int32], scale: Scale | None, arrays: dict[str, NDArray[np.generic]]
     ) -> Self:
         """Rebuild a model from :meth:`arrays`, which may be memory-mapped and read-only.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from shared.result_files import write_files
 from worker.evaluation.results import METRICS, Contender, Evaluation, Split, summary
 
 
@@ -107,24 +108,26 @@ def write_results(evaluation: Evaluation, directory: Path, json_file: Path | Non
     -------
     list of Path
         What was written.
+
+    Raises
+    ------
+    ConfigurationError
+        If a directory cannot be written to.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     document = evaluation.to_json()
     name = evaluation.dataset + ("" if evaluation.split is Split.RANDOM else f"_{evaluation.split}")
-    contents: dict[Path, bytes] = {}
+    contents: dict[str, bytes] = {}
     for contender, figures in zip(evaluation.results, document["results"], strict=True):
         stem = re.sub(r"[^\w.-]+", "_", f"performance_{contender.title}_{name}")
-        contents[directory / f"{stem}.txt"] = render_algorithm(evaluation, contender).encode()
-        contents[directory / f"{stem}.json"] = _json({**document, "results": [figures]})
+        contents[f"{stem}.txt"] = render_algorithm(evaluation, contender).encode()
+        contents[f"{stem}.json"] = _json({**document, "results": [figures]})
     if len(evaluation.results) > 1:
-        contents[directory / f"comparison_{name}.txt"] = render_comparison(evaluation).encode()
-        contents[directory / f"comparison_{name}.png"] = plot_comparison(evaluation)
+        contents[f"comparison_{name}.txt"] = render_comparison(evaluation).encode()
+        contents[f"comparison_{name}.png"] = plot_comparison(evaluation)
+    paths = write_files(directory, contents)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        contents[json_file] = _json(document)
-    for path, content in contents.items():
-        path.write_bytes(content)
-    return list(contents)
+        paths += write_files(json_file.parent, {json_file.name: _json(document)})
+    return paths
 
 
 def _describe(evaluation: Evaluation) -> list[str]:

@@ -24,7 +24,7 @@ from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
 from worker.arrays import Layout, require_layouts
 from worker.models.base import Model, Scale
-from worker.models.bayes import posterior, sessions
+from worker.models.bayes import posterior, scoring, sessions
 from worker.models.bayes.posterior import MovieSamples, Ratings, Users
 from worker.models.candidates import Bounds
 from worker.models.ratings import RatingsBatch
@@ -73,7 +73,7 @@ class BayesModel(Model):
         """
         if columns is None:
             columns = np.arange(len(self.movie_ids))
-        return posterior.deviations(self.samples, self._solve(batch), columns)
+        return scoring.deviations(self.samples, self._solve(batch), columns)
 
     def offsets_at(
         self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
@@ -128,7 +128,7 @@ class BayesModel(Model):
         one = batch.select([row])
         ratings, known = self._ratings(one)
         users = posterior.fold_in(self.samples, ratings)
-        base, known_parts = posterior.contributions(
+        base, known_parts = scoring.contributions(
             self.samples, users, 0, ratings.columns, ratings.values, columns
         )
         parts = np.zeros((len(columns), len(one.movie_ids)), dtype=np.float32)
@@ -204,12 +204,12 @@ class BayesModel(Model):
         return posterior.fold_in(self.samples, self._ratings(batch)[0])
 
     def _score(self, users: Users) -> NDArray[np.float32]:
-        return posterior.score(self.samples, users)
+        return scoring.score(self.samples, users)
 
     def _bounds(self, users: Users) -> Bounds:
-        lower, widths = posterior.score_bounds(self.samples, users)
+        lower, widths = scoring.score_bounds(self.samples, users)
         # Side by side, since each user of the batch goes through all of them.
         return Bounds(lower, widths, np.ascontiguousarray(self.samples.bounds[:, -1]))
 
     def _score_exactly(self, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
-        return posterior.score_exactly(self.samples, users, columns)
+        return scoring.score_exactly(self.samples, users, columns)

@@ -1,4 +1,4 @@
-"""The joined form of genres, and how it is read: the one place that knows both."""
+"""Joins and splits genres: the one place that knows how they are written in files and in the database."""
 
 NO_GENRES = "(no genres listed)"
 """What MovieLens writes where there are none; in any case, and read only."""

@@ -1,4 +1,4 @@
-"""The best of many scores."""
+"""Finds the best of many scores."""
 
 import numpy as np
 from numpy.typing import NDArray

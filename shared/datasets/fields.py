@@ -1,4 +1,4 @@
-"""Checks of single fields, and the list of rows that failed them."""
+"""Checks single fields, and lists the rows that failed."""
 
 import math
 import re
@@ -54,7 +54,7 @@ class BadRows:
             self.rows.append(BadRow(file, line, reason))
 
     def extend(self, other: "BadRows") -> None:
-        """Take over what another list has noted."""
+        """Add the rows of another list."""
         self.total += other.total
         self.rows.extend(other.rows[: MAX_SHOWN_ROWS - len(self.rows)])
 

@@ -141,7 +141,7 @@ def part_of(data: TrainingData, chosen: NDArray[np.bool_]) -> TrainingData:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of test ratings.
+    """A model's estimates of test ratings, and its rankings.
 
     Attributes
     ----------

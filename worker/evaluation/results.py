@@ -1,4 +1,4 @@
-"""Figures of an evaluation."""
+"""The results of an evaluation."""
 
 import math
 from dataclasses import dataclass

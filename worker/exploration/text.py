@@ -1,4 +1,4 @@
-"""Plain text for a terminal: headings, aligned tables, bars of block characters.
+"""Formats plain text for a terminal: headings, aligned tables, bars of block characters.
 
 Widths are counted in terminal cells, of which a Chinese or Japanese character takes two.
 """

@@ -89,7 +89,7 @@ class Model(ABC):
     ) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
         """Return the best movies that each user has not rated.
 
-        They are the same to the last digit whoever else is in the batch. A matrix product sums in another
+        They are the same to the last digit in any batch. A matrix product sums in another
         order for another shape, so it only finds candidates: they are scored again in double precision, and
         what is equal in nine decimals counts as equal.
 
@@ -143,7 +143,7 @@ class Model(ABC):
         """Return the scores of all movies; see :meth:`score`. The caller may change the array."""
 
     def _bounds(self, users: Any) -> Bounds:
-        """Return bounds of the scores of all movies, cheaper to have than the scores if there is a way."""
+        """Return bounds of the scores of all movies; a model that has cheaper ones overrides it."""
         return Bounds(self._score(users))
 
     @abstractmethod
@@ -222,7 +222,7 @@ class Model(ABC):
             save_array(directory / f"{self.algorithm}.{name}.npy", array)
 
     def check(self) -> None:
-        """Refuse what nobody could rank movies with, however it came about.
+        """Refuse a model that movies cannot be ranked with.
 
         That arrays fit each other is for :meth:`from_arrays` to see.
 

@@ -1,4 +1,4 @@
-"""Which movies may be among the best, from bounds of their scores."""
+"""Finds the movies that may be among the best, from bounds of their scores."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _BLOCK_SIZE, _BLOCKS_FOR_EACH = 16, 8
 
 @dataclass(frozen=True)
 class Bounds:
-    """Between what the scores of users lie, up to rounding.
+    """Lower and upper bounds of users' scores, up to rounding.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Whether a movie of one data set is the same in another.
+"""Tells whether a movie of one data set is the same in another.
 
 It is in this room because answers depend on it: a model may be of other data than the database holds. A
 training only writes the numbers into the version that is going to be served.

@@ -1,4 +1,4 @@
-"""A model version in memory: loaded and checked."""
+"""Loads a model version and checks it."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class LoadedModel:
     Attributes
     ----------
     manifest : Manifest
-        What the version says of itself.
+        Describes the version.
     model : Model
         Estimates ratings.
     similarities : dict of str to Similarity

@@ -1,4 +1,4 @@
-"""How each kind of question is answered: one function a kind, listed in :data:`RANKERS`.
+"""Answers each kind of question by a function of its own, listed in :data:`RANKERS`.
 
 To answer another kind, write its function here or in a module of its own, and add it to the table.
 """

@@ -1,4 +1,4 @@
-"""The database as of one moment, and which of a model's movies are the same in it."""
+"""Reads the database as of one moment, and tells which of a model's movies are the same in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Snapshot(NamedTuple):
-    """What one batch is computed from.
+    """The data that one batch is computed from.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which model version serves: the published one, unless it cannot be used."""
+"""Decides which model version serves: the published one, unless it cannot be used."""
 
 import math
 import threading

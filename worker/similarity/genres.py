@@ -1,4 +1,4 @@
-"""Movies with the most similar genres: cosine of TF-IDF vectors."""
+"""Finds movies with similar genres, by the cosine of TF-IDF vectors."""
 
 from pathlib import Path
 from typing import Self, cast

@@ -1,4 +1,4 @@
-"""Similarities by name. One that is listed here is fitted by every training, stored and loaded."""
+"""Lists the similarities. Each of them is fitted by every training, stored and loaded."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Ratings in the database -> model -> version on disk -> current."""
+"""Trains a model on the ratings in the database, stores it as a version and publishes it."""
 
 import time
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""MovieLens-shaped data from a known truth, for a machine that has neither data nor network."""
+"""Generates MovieLens-shaped data from a known truth, for a machine that has neither data nor network."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What is known of a movie or user besides the stars: features of the prior means.
+"""Features of movies and users besides the stars, for the prior means.
 
 The Bayesian model draws a movie's factors and bias around ``features @ weights`` rather than around one
 mean for all, so a movie with few ratings starts from its genres, year and popularity. A user starts from

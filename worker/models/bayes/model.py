@@ -107,7 +107,7 @@ class BayesModel(Model):
     def contributions(
         self, batch: RatingsBatch, row: int, columns: NDArray[np.intp]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Say how much of some scores of one user each rating is responsible for.
+        """Divide some scores of one user among the ratings behind them.
 
         Parameters
         ----------

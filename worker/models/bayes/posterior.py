@@ -137,7 +137,7 @@ def design(samples: MovieSamples, columns: NDArray[np.intp], values: NDArray[np.
 
 
 def fold_in(samples: MovieSamples, ratings: Ratings) -> Users:
-    """Solve for users.
+    """Work out users from their ratings.
 
     A user's noise precision is estimated in one step: solve with the prior's, take the expected squared
     residuals, solve again. A second step changes no error in the fourth decimal.

@@ -1,4 +1,4 @@
-"""From ratings to samples of the movie side: set up the chain, run it, keep what serving needs."""
+"""Trains the model: sets up the chain, runs it, keeps the samples that serving needs."""
 
 import time
 from dataclasses import dataclass, field

@@ -156,6 +156,9 @@ def config_class(algorithm: str) -> type[AlgorithmConfig]:
 def split_parameter(text: str) -> tuple[str, str]:
     """Split ``NAME=VALUE``.
 
+    >>> split_parameter("n_factors=8")
+    ('n_factors', '8')
+
     Raises
     ------
     ConfigurationError

@@ -18,5 +18,9 @@ def split_genres(joined: str) -> list[str]:
 
 
 def join_genres(genres: list[str]) -> str:
-    """Return the joined form, empty for none."""
+    """Return the joined form, empty for none.
+
+    >>> join_genres(["Drama", "War"])
+    'Drama|War'
+    """
     return _SEPARATOR.join(genres)

@@ -28,6 +28,13 @@ class GenreSimilarity(Similarity):
         One of unit length for each combination of genres, zero for a combination without any.
     combinations : ndarray of int32, shape (n_movies,)
         Row of each movie's vector; movies in catalogue order, the better-known first.
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])  # of War, of Drama, and of both
+    >>> similarity = GenreSimilarity(vectors, np.array([0, 1, 2, 0]))
+    >>> [found.tolist() for found in similarity.nearest(2)]
+    [[1, 0, 3], [0.8, 0.6, 0.6]]
     """
 
     name = "genres"

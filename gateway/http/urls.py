@@ -25,11 +25,11 @@ def rated(user_id: int) -> bytes:
     return b"%b/users/%d" % (_PREFIX, user_id)
 
 
-def ranking(kind: Kind, entity_id: int) -> bytes:
+def ranking(kind: Kind, subject: int) -> bytes:
     """Return the path of a ranking."""
     if kind is Kind.SUGGESTED:
-        return b"%b/users/%d/suggested_movies" % (_PREFIX, entity_id)
-    return b"%b/movies/%d/most_similar_movies" % (_PREFIX, entity_id)
+        return b"%b/users/%d/suggested_movies" % (_PREFIX, subject)
+    return b"%b/movies/%d/most_similar_movies" % (_PREFIX, subject)
 
 
 def job(job_id: str) -> str:
@@ -51,4 +51,4 @@ def question(path: bytes) -> Question | None:
     asked = (
         Question(Kind.SIMILAR, int(movie_id)) if user_id is None else Question(Kind.SUGGESTED, int(user_id))
     )
-    return asked if MIN_ID <= asked.entity_id <= MAX_ID else None
+    return asked if MIN_ID <= asked.subject <= MAX_ID else None

@@ -1,6 +1,7 @@
 """Rankings in Redis, as gateways read them."""
 
 import time
+from collections.abc import Collection
 
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -48,3 +49,24 @@ class RankingCache:
         """Return what the cache holds for several questions, in one round trip."""
         names, arguments = read_arguments(questions)
         return parse_replies(questions, await self._read(keys=names, args=arguments))
+
+
+def is_fresh(cached: CachedRanking, versions: Collection[str], fingerprint: str) -> bool:
+    """Tell whether there is a ranking that may be shown, or one is to be computed.
+
+    Parameters
+    ----------
+    cached : CachedRanking
+        What the cache has.
+    versions : collection of str
+        Model versions in service.
+    fingerprint : str
+        Of the data.
+    """
+    ranking = cached.ranking
+    return (
+        ranking is not None
+        and ranking.fingerprint == fingerprint
+        and ranking.changes == cached.changes
+        and ranking.version in versions
+    )

@@ -1,7 +1,7 @@
-"""Answers to the questions that need workers, in the form in which they are sent and kept."""
+"""Makes answers out of rankings, ready to be sent and kept."""
 
 from gateway.catalogue.movies import Catalogue
-from gateway.context import State
+from gateway.context import GatewayContext
 from gateway.http import rendering, urls
 from gateway.http.problems import UnknownMovie
 from gateway.http.responses import PRIVATE, PUBLIC
@@ -12,12 +12,12 @@ from shared.contract.kinds import Kind
 from shared.contract.question import Question
 
 
-async def answer_ranking(state: State, question: Question, *, wait: bool) -> tuple[Answer, bool]:
+async def answer_ranking(context: GatewayContext, question: Question, *, wait: bool) -> tuple[Answer, bool]:
     """Return the answer to a question and whether some cache had it.
 
     Parameters
     ----------
-    state : State
+    context : GatewayContext
         Of this gateway.
     question : Question
         About an existing movie, or any user.
@@ -31,27 +31,27 @@ async def answer_ranking(state: State, question: Question, *, wait: bool) -> tup
     Problem
         If it will not be.
     """
-    kind, entity_id = question
-    path, member = urls.ranking(kind, entity_id), keys.asked(kind, entity_id)
-    kept = state.memory.get(path)
+    kind, subject = question
+    path, member = urls.ranking(kind, subject), keys.asked(kind, subject)
+    kept = context.answer_cache.get(path)
     if kept is not None:
         return kept, True
 
     async def read(catalogue: Catalogue) -> tuple[Answer, bool] | None:
         # Before anything is read: what changes from here on must not be kept.
-        token = state.memory.token(entity_id)
-        if kind is Kind.SIMILAR and entity_id not in catalogue:
-            raise UnknownMovie(entity_id)
+        token = context.answer_cache.token(subject)
+        if kind is Kind.SIMILAR and subject not in catalogue:
+            raise UnknownMovie(subject)
         try:
-            found = await state.dispatcher.ask(question, catalogue.fingerprint, wait=wait)
+            found = await context.dispatcher.ask(question, catalogue.fingerprint, wait=wait)
         except StillWorkingError:
-            state.popularity.count(member)
+            context.popularity.count(member)
             raise
         ranking = found.ranking
         if ranking.fingerprint != catalogue.fingerprint:
             return None
         # Only now that it is known to exist: what is counted is also computed ahead.
-        state.popularity.count(member)
+        context.popularity.count(member)
         answer = Answer(
             rendering.ranking(kind, ranking, catalogue),
             ranking.version,
@@ -61,7 +61,7 @@ async def answer_ranking(state: State, question: Question, *, wait: bool) -> tup
             outdated=ranking.outdated,
         )
         if found.fresh:
-            state.memory.put(path, entity_id, token, answer)
+            context.answer_cache.put(path, subject, token, answer)
         return answer, found.cached
 
-    return await state.of_one_data_set(read)
+    return await context.of_one_data_set(read)

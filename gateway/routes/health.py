@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 
 from gateway.background_tasks import Supervisor
-from gateway.context import State, state_of
-from gateway.load.workers import Fleet
+from gateway.context import GatewayContext, context_of
+from gateway.load.workers import Workers
 from shared.contract.keys import Counter
 from shared.database.files import probe
 from shared.errors import ArtifactError
@@ -55,61 +55,63 @@ async def livez() -> Response:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "Not yet; the checks say what is missing."}},
 )
-def readyz(state: Annotated[State, Depends(state_of)]) -> Response:
+def readyz(context: Annotated[GatewayContext, Depends(context_of)]) -> Response:
     """Check database, queue, data, model and workers.
 
     A missing warmer or trainer does not count, nor does a model that was trained on other data.
     """
-    checks = {name: {"ok": not missing, "detail": detail} for name, (missing, detail) in _look(state).items()}
+    checks = {
+        name: {"ok": not missing, "detail": detail} for name, (missing, detail) in _look(context).items()
+    }
     ready = all(check["ok"] for name, check in checks.items() if name not in _OPTIONAL)
-    counters = {counter.value: state.fleet.counters.get(counter.value, 0) for counter in Counter}
+    counters = {counter.value: context.workers.counters.get(counter.value, 0) for counter in Counter}
     body = orjson.dumps({"ready": ready, "checks": checks, "counters": counters})
     return Response(body, 200 if ready else 503, media_type="application/json")
 
 
-def _look(state: State) -> dict[str, tuple[bool, str]]:
-    fleet, movies = state.fleet, len(state.catalogue)
-    able = sum(worker.model_version is not None for worker in fleet.serving)
-    versions = ", ".join(sorted(fleet.versions)) or "none"
-    unusable = fleet.refusal or (None if fleet.reachable else "Redis does not answer")
+def _look(context: GatewayContext) -> dict[str, tuple[bool, str]]:
+    workers, movies = context.workers, len(context.catalogue)
+    able = sum(worker.model_version is not None for worker in workers.serving)
+    versions = ", ".join(sorted(workers.versions)) or "none"
+    unusable = workers.refusal or (None if workers.reachable else "Redis does not answer")
     if able:
-        workers = f"{able} serving, {fleet.waiting_jobs} jobs waiting, model: {versions}"
+        detail = f"{able} serving, {workers.waiting_jobs} jobs waiting, model: {versions}"
     elif unusable:
-        workers = f"{len(fleet.serving)} heard of; Redis takes no heartbeats"
+        detail = f"{len(workers.serving)} heard of; Redis takes no heartbeats"
     else:
-        workers = f"{len(fleet.serving)} running, none with a model; run: movierec worker, movierec train"
+        detail = f"{len(workers.serving)} running, none with a model; run: movierec worker, movierec train"
     return {
-        "database": _database(state),
+        "database": _database(context),
         "data": (not movies, f"{movies:,} movies" if movies else "empty; run: movierec data import DIR"),
         "queue": (unusable is not None, unusable or "reachable"),
-        **({"cache": _cache(fleet)} if fleet.has_own_cache else {}),
-        "workers": (not able, workers),
-        "warmer": (not fleet.warming, f"{len(fleet.warming)} running"),
-        "trainer": (not fleet.training, f"{len(fleet.training)} running"),
-        "model": _model(state),
-        "background": _background(state.supervisor),
+        **({"cache": _cache(workers)} if workers.has_own_cache else {}),
+        "workers": (not able, detail),
+        "warmer": (not workers.warming, f"{len(workers.warming)} running"),
+        "trainer": (not workers.training, f"{len(workers.training)} running"),
+        "model": _model(context),
+        "background": _background(context.supervisor),
     }
 
 
-def _cache(fleet: Fleet) -> tuple[bool, str]:
+def _cache(workers: Workers) -> tuple[bool, str]:
     """Tell whether workers can write what they computed, in a Redis of its own."""
-    return fleet.cache_refusal is not None, fleet.cache_refusal or "reachable"
+    return workers.cache_refusal is not None, workers.cache_refusal or "reachable"
 
 
-def _model(state: State) -> tuple[bool, str]:
+def _model(context: GatewayContext) -> tuple[bool, str]:
     """Tell whether the model in service was trained on the data that are there."""
-    version = state.fleet.newest_version
+    version = context.workers.newest_version
     if version is None:
         return True, "none yet"
     try:
-        trained_on = state.store.manifest(version).data
+        trained_on = context.store.manifest(version).data
     except ArtifactError as error:
         return True, str(error)
-    if trained_on.fingerprint == state.catalogue.fingerprint:
+    if trained_on.fingerprint == context.catalogue.fingerprint:
         return False, f"trained on these data, {trained_on.name}"
     return True, (
         f"trained on other data ({trained_on.name}, {trained_on.fingerprint}) than the database holds "
-        f"({state.catalogue.fingerprint}): movies that differ are left out; run: movierec train"
+        f"({context.catalogue.fingerprint}): movies that differ are left out; run: movierec train"
     )
 
 
@@ -124,9 +126,9 @@ def _background(supervisor: Supervisor) -> tuple[bool, str]:
     return any(health.essential for health in failing.values()), detail
 
 
-def _database(state: State) -> tuple[bool, str]:
+def _database(context: GatewayContext) -> tuple[bool, str]:
     try:
-        probe(state.engine)
+        probe(context.engine)
     except DBAPIError as error:
         return True, f"does not answer: {error.orig}"
     return False, "reachable"

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from rq.job import JobStatus
 from rq.results import Result
 
-from gateway.context import State, state_of
+from gateway.context import GatewayContext, context_of
 from gateway.http.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
 from gateway.http.responses import json_answer
 from shared.queue.damage import is_damage
@@ -66,10 +66,10 @@ class JobView(BaseModel):
 def job(
     job_id: Annotated[str, Path(max_length=64, examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"])],
     request: Request,
-    state: Annotated[State, Depends(state_of)],
+    context: Annotated[GatewayContext, Depends(context_of)],
 ) -> Response:
-    """State, progress, and in the end result or error. Finished trainings are kept for a week."""
-    found = fetch_job(job_id, state.jobs) if re.fullmatch(r"[0-9a-f]{32}", job_id) else None
+    """GatewayContext, progress, and in the end result or error. Finished trainings are kept for a week."""
+    found = fetch_job(job_id, context.jobs) if re.fullmatch(r"[0-9a-f]{32}", job_id) else None
     if found is None:
         raise UnknownJob(f"There is no job {job_id[:64]!r}, or it is no longer kept.")
     return json_answer(request, orjson.dumps(_describe(found)), version=None)

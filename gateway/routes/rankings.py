@@ -6,7 +6,7 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from gateway.context import State
+from gateway.context import GatewayContext
 from gateway.http import urls
 from gateway.http.problems import (
     ComputationFailed,
@@ -44,10 +44,10 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def ranking_response(request: Request, state: State, question: Question) -> Response:
+async def ranking_response(request: Request, context: GatewayContext, question: Question) -> Response:
     """Answer with a ranking, or 202 if it is not ready in time or the client does not want to wait."""
     try:
-        answer, cached = await answer_ranking(state, question, wait=_waits(request))
+        answer, cached = await answer_ranking(context, question, wait=_waits(request))
     except StillWorkingError as pending:
         return accepted(question, pending.job_id, request.scope["root_path"])
     return send(request, answer, cached=cached)

@@ -58,7 +58,7 @@ CHECK_TTL = timedelta(seconds=10)
 ANSWERS_CHANNEL = "movierec:answers"
 """Channel of :class:`shared.contract.news.News`."""
 
-FLEET_CHANNEL = "movierec:fleet"
+WORKERS_CHANNEL = "movierec:workers-changed"
 """Channel on which a worker says its id when it comes, goes or takes over a model."""
 
 ASKED = "movierec:asked"

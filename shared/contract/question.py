@@ -9,4 +9,4 @@ class Question(NamedTuple):
     """What is to be ranked: for which user, or movies like which one."""
 
     kind: Kind
-    entity_id: int
+    subject: int

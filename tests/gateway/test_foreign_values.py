@@ -156,7 +156,7 @@ def test_a_junk_claim_names_no_job(
     ],
     ids=lambda message: str(message[:30]),
 )
-@pytest.mark.parametrize("channel", [keys.ANSWERS_CHANNEL, keys.FLEET_CHANNEL])
+@pytest.mark.parametrize("channel", [keys.ANSWERS_CHANNEL, keys.WORKERS_CHANNEL])
 def test_junk_on_the_channels_is_not_heard(
     service: Service, queue: redis.Redis, message: bytes, channel: str
 ) -> None:

@@ -41,7 +41,7 @@ def test_unknown_movies(client: httpx.Client, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "entity_id",
+    "subject",
     [
         "abc",
         "0",
@@ -61,8 +61,8 @@ def test_unknown_movies(client: httpx.Client, suffix: str) -> None:
 @pytest.mark.parametrize(
     "path", ["users/{}", "users/{}/suggested_movies", "movies/{}", "movies/{}/most_similar_movies"]
 )
-def test_ids_that_are_none(client: httpx.Client, path: str, entity_id: str) -> None:
-    check(client.get("/api/v1/" + path.format(entity_id)), 422, "invalid-request", "_id: ")
+def test_ids_that_are_none(client: httpx.Client, path: str, subject: str) -> None:
+    check(client.get("/api/v1/" + path.format(subject)), 422, "invalid-request", "_id: ")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

@@ -9,7 +9,7 @@ from typing import TypeVar
 import redis
 import structlog
 from fastapi import Request
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from gateway import background_tasks
 from gateway.catalogue.movies import Catalogue
@@ -23,11 +23,11 @@ from gateway.load.workers import Workers
 from gateway.rankings.answer_cache import AnswerCache
 from gateway.rankings.cache import RankingCache
 from gateway.rankings.dispatcher import Dispatcher
+from gateway.rankings.kinds import ANSWERS
 from gateway.rankings.popularity import Popularity
 from shared.artifacts.store import ArtifactStore
-from shared.contract.kinds import Kind
 from shared.contract.news import News
-from shared.database import queries
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.database.files import Probe, probe
 from shared.errors import ArtifactError
@@ -95,13 +95,24 @@ class GatewayContext:
     _catching_up: asyncio.Lock = field(default_factory=asyncio.Lock)
     _file: tuple[int, int] | None = None
 
-    async def user_exists(self, user_id: int) -> bool:
-        """Tell whether a user has rated anything; the database is asked only for one who is new."""
-        return self.catalogue.has_user(user_id) or await asyncio.to_thread(self._look_up, user_id)
+    async def require_subject(self, question: Question) -> None:
+        """Refuse a question about a user who has rated nothing, or a movie that does not exist.
 
-    def _look_up(self, user_id: int) -> bool:
+        The database is asked only for users who are new.
+
+        Raises
+        ------
+        UnknownUser, UnknownMovie
+        """
+        about, subject = ANSWERS[question.kind].about, question.subject
+        if about.is_listed(self.catalogue, subject):
+            return
+        if about.look_up is None or not await asyncio.to_thread(self._look_up, about.look_up, subject):
+            raise about.unknown(subject)
+
+    def _look_up(self, exists: Callable[[Connection, int], bool], subject: int) -> bool:
         with self.engine.connect() as connection:
-            return queries.user_exists(connection, user_id)
+            return exists(connection, subject)
 
     def watch(self) -> None:
         """Start the background tasks, one for each thing, so that none of them stops another."""
@@ -181,19 +192,16 @@ async def open_context(settings: GatewaySettings) -> AsyncIterator[GatewayContex
             answer_cache.clear()
             return
         for subject in news.ids:
-            stale = [urls.ranking(news.kind, subject)]
-            if news.kind is Kind.SUGGESTED:
-                stale.append(urls.rated(subject))
-            answer_cache.forget(stale, subject)
+            answer_cache.forget(urls.all_about(Question(news.kind, subject)), subject)
 
-    async def user_exists(user_id: int) -> bool:
-        return await context.user_exists(user_id)
+    def require_subject(question: Question) -> Awaitable[None]:
+        return context.require_subject(question)
 
     own_cache = cache if settings.cache != settings.queue else None
     workers = Workers(queue, current_version(store), answer_cache.clear, own_cache)
     admission = Admission(workers, settings.queue_cap)
     dispatcher = Dispatcher(
-        RankingCache(cache), queue, jobs, workers, admission, user_exists, forget, settings.wait_budget
+        RankingCache(cache), queue, jobs, workers, admission, require_subject, forget, settings.wait_budget
     )
     supervisor = background_tasks.Supervisor()
     context = GatewayContext(

@@ -22,9 +22,7 @@ from gateway.http.problems import QueueFull, problem_of
 from gateway.http.request_id import request_id
 from gateway.rankings.answer_cache import Answer, accepts_gzip
 from gateway.rankings.dispatcher import StillWorkingError
-from gateway.rankings.service import answer_ranking
-from gateway.routes.rankings import accepted
-from shared.contract.kinds import Kind
+from gateway.rankings.service import accepted_ranking, answer_ranking
 from shared.contract.question import Question
 
 _ELSEWHERE = frozenset({b"origin", b"content-length", b"transfer-encoding", b"expect", b"range", b"upgrade"})
@@ -128,8 +126,7 @@ class FastPathProtocol(Connection):
             self._joined.write(_BUSY % (self.server_headers(), wishes[2]))
             self.note_response()
             return True
-        preferring = wishes[3]
-        if preferring or (question.kind is Kind.SIMILAR and question.subject not in self._context.catalogue):
+        if wishes[3]:
             return False
         turn = _Turn()
         self.cycle = cast(Any, turn)
@@ -148,7 +145,7 @@ class FastPathProtocol(Connection):
         try:
             answer, cached = await answer_ranking(self._context, question, wait=True)
         except StillWorkingError as pending:
-            response = accepted(question, pending.job_id, prefix)
+            response = accepted_ranking(question, pending.job_id, prefix)
         except Exception as error:
             response = problem_of(error).response()
         turn.response_complete = True

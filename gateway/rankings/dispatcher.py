@@ -16,7 +16,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from gateway.background_tasks import Supervisor, TaskSet
-from gateway.http.problems import QueueUnreachable, UnknownUser
+from gateway.http.problems import QueueUnreachable
 from gateway.load.admission import Admission
 from gateway.load.workers import Workers
 from gateway.rankings.batching import Batch, Batcher
@@ -26,7 +26,6 @@ from gateway.rankings.collecting import AnswerCollector
 from gateway.rankings.lost_questions import LostQuestions
 from gateway.rankings.news import NewsListener
 from gateway.rankings.pending import PendingQuestion, PendingQuestions, WaitTimer
-from shared.contract.kinds import Kind
 from shared.contract.news import News
 from shared.contract.question import Question
 from shared.rankings.ranking import Ranking
@@ -81,8 +80,8 @@ class Dispatcher:
         Who is there to work.
     admission : Admission
         Refuses what would not be answered in time.
-    user_exists : callable
-        Tells whether a user has rated anything.
+    require_subject : callable
+        Refuses questions about users or movies that do not exist.
     forget : callable
         Told what has changed, and None when anything may have.
     wait_budget : timedelta
@@ -101,14 +100,14 @@ class Dispatcher:
         jobs: redis.Redis,
         workers: Workers,
         admission: Admission,
-        user_exists: Callable[[int], Awaitable[bool]],
+        require_subject: Callable[[Question], Awaitable[None]],
         forget: Callable[[News | None], None],
         wait_budget: timedelta,
     ) -> None:
         self._cache = cache
         self._workers = workers
         self._admission = admission
-        self._user_exists = user_exists
+        self._require_subject = require_subject
         self._timer = WaitTimer(wait_budget.total_seconds())
         self._tasks = TaskSet()
         self._batcher = Batcher(self._send, lambda: workers.able_workers)
@@ -148,9 +147,11 @@ class Dispatcher:
         ------
         StillWorkingError
             If it is not ready within the wait budget.
-        UnknownUser, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed
+        UnknownUser, UnknownMovie, NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable,
+        ComputationFailed
             If it will not be.
         """
+        # Whatever the cache holds: what is made up must neither be served nor fill the queue.
         await self._require_subject(question)
         self._admission.being_read += 1
         try:
@@ -182,11 +183,6 @@ class Dispatcher:
             raise ranking
         fresh = ranking.fingerprint == fingerprint and ranking.version in self._workers.versions
         return Found(ranking, cached=False, fresh=fresh)
-
-    async def _require_subject(self, question: Question) -> None:
-        """Refuse made-up users, whatever the cache holds: they must neither be served nor fill the queue."""
-        if question.kind is Kind.SUGGESTED and not await self._user_exists(question.subject):
-            raise UnknownUser(question.subject)
 
     def _start(self, question: Question, fingerprint: str, changes: int) -> PendingQuestion:
         self._admission.admit(len(self.pending))

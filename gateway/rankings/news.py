@@ -9,9 +9,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from gateway.background_tasks import TaskSet
-from gateway.http.problems import ComputationFailed, UnknownUser
+from gateway.http.problems import ComputationFailed
 from gateway.load.workers import Workers
 from gateway.rankings.claims import Collect
+from gateway.rankings.kinds import ANSWERS
 from gateway.rankings.pending import PendingQuestions
 from shared.contract import keys
 from shared.contract.news import News, RankingEvent
@@ -117,7 +118,7 @@ class NewsListener:
         for question in awaited:
             self._pending.resolve(
                 self._pending[question],
-                UnknownUser(question.subject)
+                ANSWERS[question.kind].about.unknown(question.subject)
                 if unknown
                 else ComputationFailed("A worker could not compute this; its log says why."),
             )

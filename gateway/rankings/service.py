@@ -1,14 +1,15 @@
 """Makes answers out of rankings, ready to be sent and kept."""
 
+from fastapi import Response
+
 from gateway.catalogue.movies import Catalogue
 from gateway.context import GatewayContext
 from gateway.http import rendering, urls
-from gateway.http.problems import UnknownMovie
-from gateway.http.responses import PRIVATE, PUBLIC
+from gateway.http.accepted import accepted
 from gateway.rankings.answer_cache import Answer
 from gateway.rankings.dispatcher import StillWorkingError
+from gateway.rankings.kinds import ANSWERS
 from shared.contract import keys
-from shared.contract.kinds import Kind
 from shared.contract.question import Question
 
 
@@ -20,7 +21,7 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
     context : GatewayContext
         Of this gateway.
     question : Question
-        About an existing movie, or any user.
+        What is asked.
     wait : bool
         Whether to wait for what has to be computed.
 
@@ -31,8 +32,8 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
     Problem
         If it will not be.
     """
-    kind, subject = question
-    path, member = urls.ranking(kind, subject), keys.asked(kind, subject)
+    subject = question.subject
+    path, member = urls.ranking(question), keys.asked(*question)
     kept = context.answer_cache.get(path)
     if kept is not None:
         return kept, True
@@ -40,8 +41,6 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
     async def read(catalogue: Catalogue) -> tuple[Answer, bool] | None:
         # Before anything is read: what changes from here on must not be kept.
         token = context.answer_cache.token(subject)
-        if kind is Kind.SIMILAR and subject not in catalogue:
-            raise UnknownMovie(subject)
         try:
             found = await context.dispatcher.ask(question, catalogue.fingerprint, wait=wait)
         except StillWorkingError:
@@ -53,9 +52,9 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
         # Only now that it is known to exist: what is counted is also computed ahead.
         context.popularity.count(member)
         answer = Answer(
-            rendering.ranking(kind, ranking, catalogue),
+            rendering.ranking(question.kind, ranking, catalogue),
             ranking.version,
-            PRIVATE if kind is Kind.SUGGESTED else PUBLIC,
+            ANSWERS[question.kind].about.cache_control,
             member,
             data=catalogue.fingerprint,
             outdated=ranking.outdated,
@@ -65,3 +64,8 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
         return answer, found.cached
 
     return await context.of_one_data_set(read)
+
+
+def accepted_ranking(question: Question, job_id: str, prefix: str) -> Response:
+    """Return the 202 that says which job computes an answer, and where that will be."""
+    return accepted(job_id, prefix, others={"result": urls.ranking(question).decode()})

@@ -68,7 +68,7 @@ def job(
     request: Request,
     context: Annotated[GatewayContext, Depends(context_of)],
 ) -> Response:
-    """GatewayContext, progress, and in the end result or error. Finished trainings are kept for a week."""
+    """State, progress, and in the end result or error. Finished trainings are kept for a week."""
     found = fetch_job(job_id, context.jobs) if re.fullmatch(r"[0-9a-f]{32}", job_id) else None
     if found is None:
         raise UnknownJob(f"There is no job {job_id[:64]!r}, or it is no longer kept.")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.context import GatewayContext, context_of, current_version
 from gateway.http import urls
+from gateway.http.accepted import accepted
 from gateway.http.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -84,7 +85,7 @@ class TrainingRequest(BaseModel):
 class TrainingAccepted(BaseModel):
     """A training was queued."""
 
-    job: str = Field(examples=["/api/v1/jobs/0a1b2c3d4e5f60718293a4b5c6d7e8f9"])
+    job: str = Field(examples=[urls.job("0a1b2c3d4e5f60718293a4b5c6d7e8f9")])
 
 
 def _describe_version(manifest: Manifest, current: str | None, context: GatewayContext) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def current_model(request: Request, context: Annotated[GatewayContext, Depends(c
 def train(
     body: TrainingRequest, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
 ) -> Response:
-    """Train on what the database holds now. When it is done, workers take the new model over.
+    """Train on what the database holds now. When it is done, workers switch to the new model.
 
     While many questions of users wait, it is refused: they come first.
     """
@@ -157,7 +158,4 @@ def train(
         timeout_seconds=request.app.state.settings.train_timeout.total_seconds(),
         prefix=prefix,
     )
-    address = prefix + urls.job(job_id)
-    return Response(
-        orjson.dumps({"job": address}), 202, {"Location": address, "Retry-After": "2"}, "application/json"
-    )
+    return accepted(job_id, prefix, retry_after=2)

@@ -86,6 +86,4 @@ async def most_similar(
     movie_id: MovieId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
 ) -> Response:
     """At most 100 other movies that share a genre, by cosine; of equals the better-known first."""
-    if movie_id not in context.catalogue:
-        raise UnknownMovie(movie_id)
     return await rankings.ranking_response(request, context, Question(Kind.SIMILAR, movie_id))

@@ -1,8 +1,7 @@
-"""What both kinds of rankings do alike: ask, wait, render."""
+"""What the routes of all rankings have in common."""
 
 from typing import Any
 
-import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel
 
@@ -18,7 +17,7 @@ from gateway.http.problems import (
 )
 from gateway.http.responses import header, send
 from gateway.rankings.dispatcher import StillWorkingError
-from gateway.rankings.service import answer_ranking
+from gateway.rankings.service import accepted_ranking, answer_ranking
 from shared.contract.question import Question
 
 PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed)
@@ -37,7 +36,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
         "description": "Not ready yet. `Location` is the job, `Retry-After` says when to ask again.",
         "content": {
             "application/json": {
-                "example": {"job": "/api/v1/jobs/6f1d...", "result": "/api/v1/users/1/suggested_movies"}
+                "example": {"job": urls.job("6f1d..."), "result": f"{urls.API}/users/1/suggested_movies"}
             }
         },
     }
@@ -49,15 +48,8 @@ async def ranking_response(request: Request, context: GatewayContext, question: 
     try:
         answer, cached = await answer_ranking(context, question, wait=_waits(request))
     except StillWorkingError as pending:
-        return accepted(question, pending.job_id, request.scope["root_path"])
+        return accepted_ranking(question, pending.job_id, request.scope["root_path"])
     return send(request, answer, cached=cached)
-
-
-def accepted(question: Question, job_id: str, prefix: str) -> Response:
-    """Say where an answer will be, and which job computes it; links begin with the prefix."""
-    job = prefix + urls.job(job_id)
-    body = orjson.dumps({"job": job, "result": prefix + urls.ranking(*question).decode()})
-    return Response(body, 202, {"Location": job, "Retry-After": "1"}, "application/json")
 
 
 def _waits(request: Request) -> bool:

@@ -140,8 +140,8 @@ def announce(client: redis.Redis, name: str, version: str | None, queue: QueueNa
     client.sadd(keys.workers(queue), worker_id)
 
 
-async def everybody_exists(user_id: int) -> bool:
-    return True
+async def everything_exists(question: Question) -> None:
+    pass
 
 
 @asynccontextmanager
@@ -150,7 +150,7 @@ async def open_harness(
     *,
     alive: Sequence[str] = ("worker",),
     wait_budget: float = 5.0,
-    user_exists: Callable[[int], Awaitable[bool]] = everybody_exists,
+    require_subject: Callable[[Question], Awaitable[None]] = everything_exists,
 ) -> AsyncIterator[Harness]:
     """Open a harness with workers that are alive, and do not work."""
     queue, cache, client = connect_async(url, 1.5), connect_async(url, 1.5), connect(url)
@@ -167,7 +167,7 @@ async def open_harness(
         client,
         workers,
         admission,
-        user_exists,
+        require_subject,
         forgotten.append,
         timedelta(seconds=wait_budget),
     )

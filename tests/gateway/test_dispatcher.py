@@ -272,16 +272,16 @@ def test_workers_are_free_again_when_jobs_are_done_or_were_of_others(
 # Who is refused -------------------------------------------------------------------------------------------
 
 
-def test_made_up_users_are_refused_before_anything_is_queued(redis_url: str) -> None:
-    async def only_one_exists(user_id: int) -> bool:
-        return user_id == 1
+def test_what_does_not_exist_is_refused_before_anything_is_queued(redis_url: str) -> None:
+    async def require_subject(question: Question) -> None:
+        if question == TWO:
+            raise UnknownUser(question.subject)
 
     async def test() -> None:
-        async with open_harness(redis_url, user_exists=only_one_exists) as harness:
+        async with open_harness(redis_url, require_subject=require_subject) as harness:
             with pytest.raises(UnknownUser, match="User 2 "):
                 await harness.ask(TWO)
             (asked,) = await under_way(harness, ONE)
-            await under_way(harness, Question(Kind.SIMILAR, 2))  # movies are looked for elsewhere
             harness.answer((ONE, ranking(1)))
             assert (await asked).ranking == ranking(1)
 

@@ -1,4 +1,4 @@
-"""The road under unusual conditions: no worker answers, many ask at once, Redis is away."""
+"""Gateways under unusual conditions: no worker answers, many ask at once, Redis is away."""
 
 import asyncio
 import time

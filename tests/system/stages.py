@@ -410,9 +410,7 @@ def suggestions(user_id: int) -> str:
 def ready(client: httpx.Client, workers: int) -> bool:
     """Tell whether so many workers serve."""
     answer = client.get("/readyz")
-    return answer.status_code == 200 and answer.json()["checks"]["workers"]["detail"].startswith(
-        f"{workers} serving"
-    )
+    return answer.status_code == 200 and answer.json()["checks"]["workers"]["serving"] == workers
 
 
 class Watch:

@@ -5,7 +5,7 @@ path, and FastAPI several times that. Here the path is looked up as soon as the 
 memory is written to the connection at once: twice as fast as the smallest ASGI application, and five times
 a FastAPI route (``movierec bench serving``). A question that needs a ranking from Redis or from a worker, the
 other kind of request that there is a lot of, is answered by a task of its own. Everything else takes
-uvicorn's normal way to the routes, which say the same (``tests/gateway/test_ways.py``).
+uvicorn's normal way to the routes, which say the same (``tests/gateway/test_equal_answers.py``).
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class _Turn:
         self.disconnected = False
 
 
-class MemoryProtocol(Connection):
+class FastPathProtocol(Connection):
     """A connection, answered without the framework where possible.
 
     The application's lifespan state has the :class:`gateway.context.State` under ``gateway``.

@@ -18,7 +18,8 @@ from gateway.context import State
 from gateway.fast_path.connection import Connection
 from gateway.fast_path.wire import encoded
 from gateway.http import access_log, urls
-from gateway.http.problems import QueueFull, problem_of
+from gateway.http.error_handlers import problem_of
+from gateway.http.problems import QueueFull
 from gateway.http.request_id import request_id
 from gateway.rankings.answer_cache import Answer, accepts_gzip
 from gateway.rankings.dispatcher import StillWorkingError

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from gateway.context import open_state
 from gateway.http import error_handlers, problems, urls
-from gateway.http.middleware import Cors, ErrorBoundary, RequestContext
+from gateway.http.middleware import EXPOSED_HEADERS, Cors, ErrorBoundary, RequestContext
 from gateway.http.path_prefix import Prefix
 from gateway.http.problems import ProblemBody
 from gateway.routes import documentation, health, jobs, models, movies, users
@@ -66,16 +66,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Prefer", "X-Request-ID"],
-        expose_headers=[
-            "ETag",
-            "Location",
-            "Retry-After",
-            "X-Cache",
-            "X-Data-Version",
-            "X-Model-Outdated",
-            "X-Model-Version",
-            "X-Request-ID",
-        ],
+        expose_headers=EXPOSED_HEADERS,
     )
     app.add_middleware(RequestContext, prefix=Prefix.of_settings(settings))
     return app

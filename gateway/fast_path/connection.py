@@ -5,12 +5,14 @@ what is done with each request and how long a client may take. Offers of other p
 may end its side before it has its answers, and what cannot be served is refused with a problem document.
 """
 
+import httptools
+
 from gateway.fast_path.limits import MOST_HEADERS
 from gateway.fast_path.reading import ReadingConnection
 from gateway.fast_path.refusals import BODY, HEAD, NOTHING
 from gateway.fast_path.wire import has_unread, one_line_each
 from gateway.http.body_limit import MAX_BODY_BYTES, body_too_large
-from gateway.http.problems import RequestTimeout
+from gateway.http.problems import BadRequest, RequestTimeout
 
 
 class Connection(ReadingConnection):
@@ -44,6 +46,8 @@ class Connection(ReadingConnection):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._skipped = True  # it will be parsed again
             return
+        if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
+            raise BadRequest("An address needs a path; that of the root is /.")  # uvicorn expects one
         url, headers, expecting = self.url, one_line_each(self.headers), self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expecting

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.fast_path.joined_writes import JoinedWrites
 from gateway.fast_path.limits import Limits
 from gateway.fast_path.wire import encoded, response_bytes
+from gateway.http.middleware import EXPOSED_HEADERS
 from gateway.http.problems import Problem
 from gateway.http.request_id import request_id
 
@@ -113,6 +114,7 @@ class RefusingConnection(HttpToolsProtocol):
             if origin and not self._limits.origins.isdisjoint({origin, "*"}):
                 allowed = "*" if "*" in self._limits.origins else origin
                 response.headers["Access-Control-Allow-Origin"] = allowed
+                response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
             self.write_response(response, own_id, keep_alive=False)
         self._joined.end()
         self._linger()

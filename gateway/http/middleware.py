@@ -15,6 +15,18 @@ from gateway.http.path_prefix import Prefix, without_prefix
 from gateway.http.problems import PreflightRefused
 from gateway.http.request_id import request_id
 
+EXPOSED_HEADERS = [
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-Cache",
+    "X-Data-Version",
+    "X-Model-Outdated",
+    "X-Model-Version",
+    "X-Request-ID",
+]
+"""Headers of answers that pages from elsewhere may read."""
+
 
 class RequestContext:
     """Gives a request its id, which every log line and the response carry, and logs how it ended.

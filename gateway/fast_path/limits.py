@@ -35,7 +35,7 @@ oldest takes a look at all, and the files of those that were closed are free onl
 _COMPLAINT_SECONDS = 5.0
 
 
-class Connection(Protocol):
+class LimitedConnection(Protocol):
     """A connection as :class:`Limits` needs it."""
 
     check_at: int
@@ -61,7 +61,7 @@ class Limits:
     ----------
     settings : GatewaySettings
         The limits.
-    present : set of Connection
+    present : set of LimitedConnection
         The connections that there are.
 
     Attributes
@@ -78,7 +78,7 @@ class Limits:
         Origins whose pages may read why a request was refused; ``*`` for all.
     """
 
-    def __init__(self, settings: GatewaySettings, present: AbstractSet[Connection]) -> None:
+    def __init__(self, settings: GatewaySettings, present: AbstractSet[LimitedConnection]) -> None:
         self.now = 0
         self.header = _ticks(settings.header_timeout)
         self.body = _ticks(settings.body_timeout)

@@ -9,7 +9,7 @@ from typing import cast
 
 import uvicorn
 
-from gateway.fast_path.limits import Connection, Limits
+from gateway.fast_path.limits import LimitedConnection, Limits
 from gateway.fast_path.protocol import FastPathProtocol
 from gateway.fast_path.wire import encoded, response_bytes
 from gateway.http.problems import TooManyConnections
@@ -47,7 +47,7 @@ class FastPathServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening."""
         await super().startup(sockets)
-        self._limits = Limits(self._settings, cast(Set[Connection], self.server_state.connections))
+        self._limits = Limits(self._settings, cast(Set[LimitedConnection], self.server_state.connections))
         self.lifespan.state["limits"] = self._limits
         _calm_garbage_collector()
         # Copies, because the event loop closes its own: it shall not accept anybody beside us.

@@ -38,7 +38,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with open_state(settings) as state:
             app.state.gateway = state
-            yield {"gateway": state}  # for the fast path
+            yield {"gateway": state}  # for gateway.fast_path.protocol
 
     app = FastAPI(
         title="movierec",

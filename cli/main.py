@@ -156,7 +156,7 @@ def warm(
     Answers are kept for a day. The service does this by itself for what is asked most, after each new model
     and import.
     """
-    from cli.redis_server import service_settings
+    from cli.service import service_settings
     from worker.warming import Scope, run_warming
 
     settings = service_settings()
@@ -349,7 +349,7 @@ def data_changed(
     Needed after a program of your own has written into the table of ratings, and committed: otherwise
     suggestions that were computed from the ratings before are shown for up to a day. An import is noticed.
     """
-    from cli.redis_server import service_settings
+    from cli.service import service_settings
     from shared.queue.connections import connect
     from shared.rankings.changes import announce_changes
 

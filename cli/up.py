@@ -17,12 +17,13 @@ import httpx
 from cli.addresses import base_url, require_address
 from cli.console import output, tell
 from cli.prepare import is_prepared
-from cli.redis_server import RedisServer, require_redis
+from cli.service import require_redis
 from shared.contract.jobs import QueueName
 from shared.errors import ConfigurationError, ServiceError
 from shared.processes.children import STOP_SECONDS, Child, stop_process, tail
 from shared.processes.locks import ProcessLock
 from shared.processes.parent import die_with_parent
+from shared.redis_server.server import RedisServer
 from shared.settings import GatewaySettings, WorkerSettings, load
 
 _READY_SECONDS = 90.0
@@ -79,7 +80,7 @@ def _run(
         try:
             environment = {"DATA_DIR": str(settings.data_dir.resolve())}
             if settings.queue_url is None:
-                redis_server = RedisServer(settings.data_dir / "redis")
+                redis_server = RedisServer(settings.data_dir / "redis", tell)
                 redis_server.start()
                 environment["QUEUE_URL"] = redis_server.url
             else:

@@ -19,7 +19,6 @@ from benchmarks.serving.baselines import Baseline
 from benchmarks.serving.contract import Load
 from benchmarks.serving.data import environment
 from benchmarks.serving.generator import run_load
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT
 from shared.contract.kinds import RULES, Kind
@@ -28,6 +27,7 @@ from shared.processes.children import Child, free_port, stop_process, tail
 from shared.processes.parent import die_with_parent
 from shared.queue.connections import connect
 from shared.queue.jobs import enqueue_rankings
+from shared.redis_server.server import RedisServer
 
 WAIT_BUDGET_SECONDS = 5
 _START_SECONDS = 60.0

@@ -51,7 +51,7 @@ def run(settings: Settings, n_workers: int) -> str:
         redis_server = RedisServer(directory / "redis")
         redis_server.start()
         bare = subprocess.Popen(
-            [sys.executable, "-c", _BARE, redis_server.url],
+            [sys.executable, "-P", "-c", _BARE, redis_server.url],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -508,6 +508,9 @@ def _open_standard_files() -> None:
 
 def main() -> None:
     """Run the command; an error of ours is one message, never a trace."""
+    # Libraries start interpreters of their own (joblib, multiprocessing), which must not look for modules in
+    # the current folder either.
+    os.environ["PYTHONSAFEPATH"] = "1"
     _open_standard_files()
     replace_what_cannot_be_shown()
     keep_caches_in_data_dir()

@@ -5,7 +5,6 @@ import secrets
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from cli.prepare import is_prepared
 from cli.service import require_redis
 from shared.contract.jobs import QueueName
 from shared.errors import ConfigurationError, ServiceError
-from shared.processes.children import STOP_SECONDS, Child, stop_process, tail
+from shared.processes.children import STOP_SECONDS, Child, movierec_command, stop_process, tail
 from shared.processes.locks import ProcessLock
 from shared.processes.parent import die_with_parent
 from shared.redis_server.server import RedisServer
@@ -108,7 +107,7 @@ def _run(
 
 def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> None:
     """Import and train in a process of its own, which gives its memory back."""
-    command = [sys.executable, "-m", "cli.main", "up", "--prepare-only"]
+    command = movierec_command("up", "--prepare-only")
     if data is not None:
         command += ["--data", str(data)]
     if algorithm is not None:

@@ -5,7 +5,6 @@ import json
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from itertools import islice
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.load import HOST
 from benchmarks.serving.contract import Load, Outcome, ordered
 from shared.errors import ServiceError
+from shared.processes.children import python_command
 from shared.processes.parent import die_with_parent
 
 _START_SECONDS = 30.0
@@ -59,7 +59,7 @@ class LoadProcess:
     def __init__(self, load: Load) -> None:
         self._load = load
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.load"],
+            python_command("benchmarks.load"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

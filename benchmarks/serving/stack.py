@@ -4,7 +4,6 @@ import http.client
 import json
 import shutil
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT
 from shared.contract.kinds import RULES, Kind
 from shared.errors import ServiceError
-from shared.processes.children import Child, free_port, stop_process, tail
+from shared.processes.children import Child, free_port, python_command, stop_process, tail
 from shared.processes.parent import die_with_parent
 from shared.queue.connections import connect
 from shared.queue.jobs import enqueue_rankings
@@ -236,7 +235,7 @@ class Stack:
         log = self._logs / f"{baseline.side}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.serving.baselines"],
+                python_command("benchmarks.serving.baselines"),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -9,21 +9,21 @@ from cli.options import Algorithm, Data, Seed
 from shared.algorithms import DEFAULT_ALGORITHM, config_class
 from shared.settings import Settings, load
 
-app = typer.Typer(no_args_is_help=True, help="Measure: tables of ratios, in results/.")
+app = typer.Typer(no_args_is_help=True, help="Run benchmarks; tables are written to results/.")
 
 
 @app.command("training")
 def bench_training(
     ratings: Annotated[
         list[int] | None,
-        typer.Option(min=1000, help="Sizes; may be given several times.", show_default="100k, 1M, 5M, 20M"),
+        typer.Option(min=1000, help="Number of ratings; may be repeated.", show_default="100k, 1M, 5M, 20M"),
     ] = None,
     algorithm: Algorithm = None,
     surprise_epochs: Annotated[
-        int, typer.Option(min=0, max=20, help="Epochs of Surprise's SVD that are really run; 0: none.")
+        int, typer.Option(min=0, max=20, help="Epochs of Surprise's SVD to run; 0 leaves Surprise out.")
     ] = 2,
 ) -> None:
-    """Train on generated data of ML-20M's shape, beside scikit-surprise, and compare."""
+    """Compare training with scikit-surprise, on generated data shaped like ML-20M."""
     from benchmarks.training import run
 
     if algorithm is not None:
@@ -44,7 +44,7 @@ def bench_training(
 @app.command("accuracy")
 def bench_accuracy(
     data: Data = None,
-    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts of the cross-validation.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Number of folds.")] = 5,
     seed: Seed = 0,
 ) -> None:
     """Compare svd, bayes without side information, bayes and, if it is installed, myfm on the same folds."""
@@ -60,9 +60,9 @@ def bench_accuracy(
 
 @app.command("memory")
 def bench_memory(
-    workers: Annotated[int, typer.Option(min=1, max=16, help="Serving workers.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Number of serving workers.")] = 3,
 ) -> None:
-    """Show what one more serving worker costs, on the current model."""
+    """Measure the memory of one more serving worker, with the current model."""
     from benchmarks.memory import run
 
     settings = load(Settings)
@@ -76,27 +76,25 @@ def bench_memory(
 def bench_serving(
     movies: Annotated[
         list[int] | None,
-        typer.Option(
-            min=1000, help="Sizes of the catalogue; may be given several times.", show_default="9,000, 27,000"
-        ),
+        typer.Option(min=1000, help="Number of movies; may be repeated.", show_default="9,000, 27,000"),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="hits, zipf, misses, lone, scaling, overload, stampede, swap, bytes or memory; may be given "
-            "several times.",
+            help="hits, zipf, misses, lone, scaling, overload, stampede, swap, bytes or memory; may be "
+            "repeated.",
             show_default="all",
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only see that everything works: short, 9,000 movies.")
+        bool, typer.Option("--quick", help="Only check that everything works: short runs, 9,000 movies.")
     ] = False,
 ) -> None:
-    """Put load on gateway and workers, beside FastAPI, a bare ASGI application and RQ, and compare.
+    """Load-test gateway and workers, and compare with FastAPI, a bare ASGI application and RQ.
 
-    Everything is started for it, on loopback, with data sets of its own in DATA_DIR/bench. A full run takes
-    about twenty minutes and wants the machine for itself.
+    It starts its own processes on loopback, with its own data sets in DATA_DIR/bench. A full run takes about
+    twenty minutes; nothing else should run on the machine meanwhile.
     """
     from benchmarks.serving.run import run
 

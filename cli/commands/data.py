@@ -18,10 +18,10 @@ app = typer.Typer(no_args_is_help=True, help="Get, make and import MovieLens dat
 def data_download(
     name: Annotated[str, typer.Argument(help="ml-latest-small, ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ...")],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="DATA_DIR")
+        Path | None, typer.Option(metavar="DIR", help="Target directory.", show_default="DATA_DIR")
     ] = None,
 ) -> None:
-    """Download a data set from GroupLens; an interrupted download is continued."""
+    """Download a data set from GroupLens; an interrupted download is resumed."""
     from shared.datasets.download import download
 
     directory = out or load(Settings).data_dir
@@ -38,10 +38,10 @@ def data_demo(
     movies: Annotated[int, typer.Option(min=1, help="Number of movies.")] = 4_000,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="DATA_DIR/demo")
+        Path | None, typer.Option(metavar="DIR", help="Target directory.", show_default="DATA_DIR/demo")
     ] = None,
 ) -> None:
-    """Generate a data set in MovieLens' file formats. The same seed gives the same bytes."""
+    """Generate a data set in the file formats of MovieLens. The same seed gives the same bytes."""
     from shared.datasets.generate import generate
 
     directory = out or load(Settings).data_dir / "demo"
@@ -55,27 +55,27 @@ def data_import(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the data set, or a zip.")],
     skip_bad_rows: SkipBadRows = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show how the files are understood; write nothing.")
+        bool, typer.Option("--dry-run", help="Show how the files are read; write nothing.")
     ] = False,
     scale: Annotated[
         Scale | None,
         typer.Option(
-            help="Scale of the ratings: on one from 0 the 0 is the lowest rating, on one from 1 it is none.",
-            show_default="judged by the ratings",
+            help="Scale of the ratings. A 0 is the lowest rating on scales from 0, no rating on others.",
+            show_default="inferred from the ratings",
         ),
     ] = None,
     timestamps: Annotated[
         TimeUnit | None,
         typer.Option(
-            help="Unit of the timestamps, or none to go by the order of lines.",
-            show_default="judged by the numbers",
+            help="Unit of the timestamps; with none, the order of the lines counts.",
+            show_default="inferred from the numbers",
         ),
     ] = None,
 ) -> None:
-    """Make a data set the contents of the database, all of it or nothing.
+    """Replace the contents of the database with a data set, completely or not at all.
 
-    Files need not be quite as MovieLens writes them; what was understood is told. Where two readings fit,
-    an option decides. With --dry-run the status is 1 if an import would stop at bad rows.
+    Files may differ from what MovieLens writes; how they were read is printed. Where two readings are
+    possible, an option decides. With --dry-run the exit status is 1 if an import would stop at bad rows.
     """
     from cli.reports import print_dry_run, print_import
     from shared.database.engine import open_database
@@ -102,13 +102,13 @@ def data_import(
 def data_changed(
     users: Annotated[
         list[int],
-        typer.Argument(metavar="USER", min=MIN_ID, max=MAX_ID, help="Whose ratings changed."),
+        typer.Argument(metavar="USER", min=MIN_ID, max=MAX_ID, help="Id of a user whose ratings changed."),
     ],
 ) -> None:
     """Tell the service that ratings of users have changed in the database.
 
-    Needed after a program of your own has written into the table of ratings, and committed: otherwise
-    suggestions that were computed from the ratings before are shown for up to a day. An import is noticed.
+    Run it after a program of your own has committed changes to the table of ratings; until then, suggestions
+    computed from the old ratings may be shown for up to a day. Imports are noticed without it.
     """
     from cli.service import service_settings
     from shared.queue.connections import connect

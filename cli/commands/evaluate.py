@@ -19,22 +19,25 @@ def evaluate(
             "--algorithm",
             "-a",
             metavar="NAME[:PARAMETER=VALUE,...]",
-            help="May be given several times, also with other parameters.",
+            help="May be repeated, also with other parameters.",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts of the cross-validation.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Number of folds.")] = 5,
     split: Annotated[
         Literal["random", "temporal"],
-        typer.Option(help="At random, or by time: train on the past, test on the newest part."),
+        typer.Option(help="random, or temporal: train on the past, test on the newest ratings."),
     ] = "random",
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Folds at the same time; each needs its memory.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Folds evaluated at the same time; each takes its own memory.")
+    ] = 1,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write JSON there.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Also write the results to this file as JSON."),
     ] = None,
     skip_bad_rows: SkipBadRows = False,
 ) -> None:
-    """Cross-validate algorithms on the same folds; tables go to results/.
+    """Cross-validate algorithms on the same folds; tables are written to results/.
 
     Without --data, the ratings in the database are used.
     """

@@ -15,12 +15,12 @@ from shared.settings import Settings, load
 if TYPE_CHECKING:
     from shared.datasets.model import Dataset
 
-app = typer.Typer(no_args_is_help=True, help="See what is in the data: text and plots in results/.")
+app = typer.Typer(no_args_is_help=True, help="Describe the data: text and plots in results/.")
 
 
 @app.command("movies")
 def explore_movies(data: Data = None, skip_bad_rows: SkipBadRows = False) -> None:
-    """Genres, years and what goes together, as text and plots."""
+    """Describe the movies: years, genres and which of them go together."""
     from worker.exploration import explore_movies as explore
 
     _explore(explore, data, skip_bad_rows)
@@ -28,7 +28,7 @@ def explore_movies(data: Data = None, skip_bad_rows: SkipBadRows = False) -> Non
 
 @app.command("ratings")
 def explore_ratings(data: Data = None, skip_bad_rows: SkipBadRows = False) -> None:
-    """Users, votes and scores, as text and plots."""
+    """Describe the ratings: by user, by movie and by score."""
     from worker.exploration import explore_ratings as explore
 
     _explore(explore, data, skip_bad_rows)

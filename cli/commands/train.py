@@ -15,19 +15,24 @@ def train(
     algorithm: Algorithm = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the algorithm; see docs/models.md."),
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="A parameter of the algorithm (docs/models.md); may be repeated.",
+        ),
     ] = None,
     max_seconds: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Fit no longer than this; bayes only."),
+        typer.Option(min=0.1, help="Stop fitting after this many seconds; bayes only."),
     ] = None,
     seed: Seed = 0,
     skip_bad_rows: SkipBadRows = False,
 ) -> None:
-    """Train a model on what the database holds and publish it; workers that run take it over.
+    """Train a model on the data in the database and publish it; running workers switch to it.
 
-    With --data, that data set is imported first if the database holds another one. Ctrl-C leaves the model
-    that is served in place.
+    With --data, that data set is imported first, unless the database holds it already. After Ctrl-C the
+    current model stays in service.
     """
     from cli.reports import print_import, print_model
     from shared.artifacts.store import ArtifactStore

@@ -15,18 +15,18 @@ def up(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="8000")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Serving worker processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of serving worker processes.")] = 2,
     algorithm: Algorithm = None,
     skip_bad_rows: SkipBadRows = False,
     prepare_only: Annotated[
-        bool, typer.Option("--prepare-only", help="Import and train what is missing, then end.")
+        bool, typer.Option("--prepare-only", help="Import and train what is missing, then exit.")
     ] = False,
 ) -> None:
     """Start everything on this machine; Ctrl-C stops all of it.
 
-    An embedded Redis is used unless QUEUE_URL is set. Without --data, what the database holds is used; on a
-    first start: files in DATA_DIR, else ml-latest-small is downloaded, else, without a network, demo data is
-    generated. A model is trained if there is none for this data.
+    An embedded Redis is used unless QUEUE_URL is set. Without --data, the data in the database is served. If
+    the database is empty, files in DATA_DIR are imported; if there are none, ml-latest-small is downloaded,
+    or, without a network, demo data is generated. A model is trained if there is none for this data.
     """
     if algorithm is not None:
         config_class(algorithm)  # an unknown one is an error before anything is started

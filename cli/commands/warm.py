@@ -9,20 +9,20 @@ from cli.console import output, show_progress
 
 def warm(
     users: Annotated[
-        Literal["all", "active"], typer.Option(help="Everybody, or whose suggestions were asked for.")
+        Literal["all", "active"], typer.Option(help="All users, or those whose suggestions were requested.")
     ] = "active",
     movies: Annotated[
-        Literal["all", "active", "none"], typer.Option(help="All, those that were asked for, or none.")
+        Literal["all", "active", "none"], typer.Option(help="All movies, those that were requested, or none.")
     ] = "active",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Threads to compute with.", show_default="one a core")
+        int | None, typer.Option(min=1, help="Number of threads.", show_default="one per core")
     ] = None,
 ) -> None:
-    """Compute answers before they are asked for, while the service runs.
+    """Compute answers in advance, while the service runs.
 
-    What is in the cache and still right is not computed again, so an interrupted run goes on where it was.
-    Answers are kept for a day. The service does this by itself for what is asked most, after each new model
-    and import.
+    Cached answers that are still valid are not computed again, so an interrupted run continues where it
+    stopped. Answers are kept for a day. After each new model and each import, the service does this by itself
+    for the most frequent requests.
     """
     from cli.service import service_settings
     from shared.logs import configure_logging

@@ -10,13 +10,14 @@ from shared.settings import WorkerSettings, load
 
 def worker(
     queue: Annotated[
-        QueueName, typer.Option(help="Answer questions, compute what is likely to be asked, or train.")
+        QueueName,
+        typer.Option(help="serve answers requests, warm computes answers in advance, train trains models."),
     ] = QueueName.SERVE,
 ) -> None:
     """Run one worker process. Start as many as you like, on any machine that reaches Redis and the data.
 
-    Those who wait come first: a warm worker drops its jobs while questions queue up, and warm and train
-    workers leave the processor to others.
+    Requests come first: a warm worker drops its jobs while requests are queued, and warm and train workers
+    run at low priority.
     """
     from shared.logs import configure_logging
     from worker.process import run_worker

@@ -24,7 +24,7 @@ def bench_training(
     ] = 2,
 ) -> None:
     """Compare training with scikit-surprise, on generated data shaped like ML-20M."""
-    from benchmarks.training import run
+    from benchmarks.training.run import run
 
     if algorithm is not None:
         config_class(algorithm)
@@ -64,11 +64,11 @@ def bench_memory(
 ) -> None:
     """Measure the memory of one more serving worker, with the current model."""
     from benchmarks.memory import run
+    from worker.exploration.files import write_results
 
     settings = load(Settings)
     table = run(settings, workers)
-    settings.results_dir.mkdir(parents=True, exist_ok=True)
-    (settings.results_dir / "bench_memory.txt").write_text(table, encoding="utf-8")
+    write_results(settings.results_dir, {"bench_memory.txt": table.encode()})
     output.print(table, markup=False)
 
 

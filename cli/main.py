@@ -52,7 +52,7 @@ app.add_typer(explore.app, name="explore")
 
 
 def _open_standard_files() -> None:
-    """Give a process that was started without them somewhere to write to.
+    """Open the standard files of a process that was started without them.
 
     Otherwise the first file or socket that it opens would take the place of standard error.
     """
@@ -64,7 +64,7 @@ def _open_standard_files() -> None:
 
 
 def main() -> None:
-    """Run the command; an error of ours is one message, never a trace."""
+    """Run the command, and print errors as one message instead of a traceback."""
     # Libraries start interpreters of their own (joblib, multiprocessing), which must not look for modules in
     # the current folder either.
     os.environ["PYTHONSAFEPATH"] = "1"

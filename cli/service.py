@@ -1,4 +1,4 @@
-"""The Redis of the service that runs, for commands that speak to it from outside."""
+"""Finds the Redis of the running service, for commands that talk to it from outside."""
 
 import redis
 from pydantic import SecretStr
@@ -10,12 +10,12 @@ from shared.settings import Settings, WorkerSettings, load
 
 
 def require_redis(settings: Settings) -> None:
-    """Check that queue and cache answer.
+    """Check that the Redis servers of queue and cache answer.
 
     Raises
     ------
     ServiceError
-        If one of them does not.
+        If one of them does not answer.
     """
     for name, url in (("QUEUE_URL", settings.queue), ("CACHE_URL", settings.cache)):
         with connect(url) as client:
@@ -26,12 +26,12 @@ def require_redis(settings: Settings) -> None:
 
 
 def service_settings() -> WorkerSettings:
-    """Return settings with the Redis of the service that runs: of QUEUE_URL, else of ``movierec up``.
+    """Return settings with the Redis of the running service: that of QUEUE_URL, else of ``movierec up``.
 
     Raises
     ------
     ServiceError
-        If there is none.
+        If no service is found.
     """
     settings = load(WorkerSettings)
     if settings.queue_url is None:

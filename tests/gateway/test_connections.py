@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import pytest
 
 from benchmarks.serving.usage import resident_megabytes
-from cli.redis_server import RedisServer
 from gateway.fast_path.wire import has_unread
+from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT, Trained
 from tests.gateway.conftest import TOKEN
 from tests.processes import Gateway, wait_for

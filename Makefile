@@ -22,13 +22,12 @@ up: install ## start everything on this machine (DATA=dir PORT=n WORKERS=n ALGOR
 dev: install-dev ## the same in the terminal, each process started again when its code changes
 	@exec $(BIN)/python -m tests.dev $(UP_OPTIONS)
 
-# Files that need longest come first (tests/conftest.py), and processes take what is left from each other.
-PARALLEL := --numprocesses auto --dist loadgroup
-COVERAGE := --cov --cov-report=
+# Files that take longest come first (tests/conftest.py), which is not what xdist would do.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 test: install-dev ## run the whole test suite (TEST_OPTIONS="tests/gateway -x" runs a part)
 	@$(BIN)/pytest $(or $(TEST_OPTIONS),$(PARALLEL))
 
-test-fast: install-dev ## run the tests that start at most a gateway or a worker
+test-fast: install-dev ## run all tests but those of the whole service
 	@$(BIN)/pytest $(PARALLEL) --ignore tests/system $(TEST_OPTIONS)
 
 lint: install-dev ## check style, types and import rules
@@ -37,7 +36,8 @@ lint: install-dev ## check style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test ## all that CI does
+check: lint ## all that CI does: lint, and the whole test suite with its coverage
+	@$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
 
 profile: install-dev ## write a flame graph of a running process (NAME=gateway|worker or PID=n or COMMAND="movierec ..."; DURATION=n FORMAT=speedscope)
 	@$(BIN)/python -m tests.profiling $(if $(NAME),--name $(NAME)) $(if $(PID),--pid $(PID)) \

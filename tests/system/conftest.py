@@ -112,3 +112,13 @@ def up(prepared: Path, tmp_path: Path) -> Iterator[Up]:
     with Up(tmp_path) as running:
         running.wait_until_up()
         yield running
+
+
+@pytest.fixture(scope="module")
+def lasting_up(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Return one for all tests of a module that leave it running."""
+    directory = tmp_path_factory.mktemp("lasting")
+    shutil.copytree(prepared, directory / "data")
+    with Up(directory) as running:
+        running.wait_until_up()
+        yield running

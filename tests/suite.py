@@ -149,6 +149,8 @@ def elsewhere(directory: Path, names: tuple[str, ...]) -> Iterator[None]:
     os.chdir(directory)
     for name in names:
         os.environ.pop(name, None)
-    yield
-    os.chdir(before)
-    os.environ.update({name: kept[name] for name in names if name in kept})
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        os.environ.update({name: kept[name] for name in names if name in kept})

@@ -32,8 +32,7 @@ def rank_questions(
         Those about users who have rated nothing, and movies that there are not.
     """
     done, unknown = dict[Question, Ranking](), list[Question]()
-    ranked = serving.rank(questions[0].kind, [question.subject for question in questions])
-    for question, ranking, own_changes in zip(questions, ranked, changes, strict=True):
+    for question, ranking, own_changes in zip(questions, serving.rank(questions), changes, strict=True):
         if ranking is None:
             unknown.append(question)
         else:

@@ -9,7 +9,6 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from cli.redis_server import RedisServer
 from gateway.rankings.cache import RankingCache
 from shared.contract import keys
 from shared.contract.kinds import Kind
@@ -17,6 +16,7 @@ from shared.contract.question import Question
 from shared.queue.connections import connect_async
 from shared.rankings.changes import announce_changes
 from shared.rankings.store import CachedRanking, write_rankings
+from shared.redis_server.server import RedisServer
 from tests.gateway.asking import ranking
 
 
@@ -47,7 +47,7 @@ def test_each_question_gets_its_own_ranking_and_count_of_changes(
     )
     announce_changes(redis_client, redis_client, [2, 3, 3])
     redis_client.hset(*keys.ranking(Kind.SUGGESTED, 5), b"not a ranking")
-    asked = [Question(Kind.SUGGESTED, entity_id) for entity_id in (3, 2, 1, 4, 5)]
+    asked = [Question(Kind.SUGGESTED, subject) for subject in (3, 2, 1, 4, 5)]
     assert read(redis_url, *asked, Question(Kind.SIMILAR, 1), Question(Kind.SIMILAR, 2)) == [
         CachedRanking(None, 2),
         CachedRanking(ranking(2), 1),

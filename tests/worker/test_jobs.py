@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 from shared.contract import keys
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.processes.children import free_port
 from shared.queue.connections import connect
 from shared.queue.jobs import enqueue_rankings, fetch_job
@@ -150,8 +151,8 @@ def test_a_change_of_ratings_while_a_job_runs_shows_in_what_it_wrote(
 ) -> None:
     really_rank = serving.rank
 
-    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking | None]:
-        rankings = really_rank(kind, ids)
+    def change_meanwhile(questions: list[Question]) -> list[Ranking | None]:
+        rankings = really_rank(questions)
         announce_changes(work.client, work.client, [1])
         return rankings
 

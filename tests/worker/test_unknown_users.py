@@ -8,6 +8,7 @@ from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.queue.jobs import enqueue_rankings
 from shared.rankings import claims
 from shared.rankings.ranking import Ranking
@@ -52,7 +53,7 @@ def test_a_job_says_who_does_not_exist_and_answers_the_others(
         News(RankingEvent.WRITTEN, Kind.SUGGESTED, [1, 2]),
         News(RankingEvent.UNKNOWN, Kind.SUGGESTED, [MADE_UP]),
     ]
-    expected = context.serving.rank(Kind.SUGGESTED, [1, 2])
+    expected = context.serving.rank([Question(Kind.SUGGESTED, 1), Question(Kind.SUGGESTED, 2)])
     found = [stored(redis_client, user_id) for user_id in (1, 2)]
     for ranking, own in zip(found, expected, strict=True):
         assert ranking is not None

@@ -18,7 +18,7 @@ from shared.progress import Progress, Step
 from worker.evaluation import Contender, Split, cross_validate
 from worker.evaluation.cross_validation import fold_numbers
 from worker.evaluation.results import summary
-from worker.models.base import TrainingData
+from worker.models.training_data import TrainingData
 from worker.training.pipeline import training_data
 
 CONTENDERS = {

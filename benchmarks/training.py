@@ -30,7 +30,9 @@ from shared.datasets.formats import read_dataset
 from shared.datasets.generate import SUMMARY_FILE, generate
 from shared.progress import Progress, Step
 from worker.evaluation.cross_validation import part_of, predict
-from worker.models.base import Model, RatingsBatch, TrainingData, ratings_batch
+from worker.models.base import Model
+from worker.models.ratings import RatingsBatch, ratings_batch
+from worker.models.training_data import TrainingData
 from worker.serving import LoadedModel
 from worker.training.pipeline import train, training_data
 

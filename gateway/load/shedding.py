@@ -13,7 +13,7 @@ _CAUGHT_UP_SECONDS = 0.1
 _WORTHWHILE = 0.1
 """Part of the questions that the cache has to answer for the others to be worth the look."""
 
-_SAMPLE = 16
+_SAMPLE = 64
 """While few are worth it, one in so many is looked at, to notice when that changes."""
 
 

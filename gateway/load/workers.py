@@ -13,6 +13,7 @@ from shared.contract.jobs import QueueName
 from shared.queue.clock import RedisClock
 from shared.queue.damage import is_damage, refusal
 from shared.queue.heartbeat import Heartbeat, read_heartbeats
+from shared.queue.rq_keys import queue_key
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +117,7 @@ class Workers:
         async with self._queue.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.CHECK, "1", px=keys.CHECK_TTL)
             pipeline.time()
-            pipeline.llen(f"rq:queue:{QueueName.SERVE}")
+            pipeline.llen(queue_key(QueueName.SERVE))
             pipeline.hmget(keys.COUNTERS, [*keys.Counter])
             for queue in QueueName:
                 pipeline.smembers(keys.workers(queue))

@@ -1,7 +1,6 @@
 """Rankings in Redis, as gateways read them."""
 
 import time
-from collections.abc import Collection
 
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -9,7 +8,7 @@ from redis.exceptions import RedisError
 
 from gateway.rankings.coalescing import Coalescer
 from shared.contract.question import Question
-from shared.rankings.store import READ_RANKINGS, CachedRanking, parse_replies, read_arguments
+from shared.rankings.store import READ_SCRIPT, CachedRanking, parse_replies, read_arguments
 
 _READS_TOGETHER = 128
 _AWAY_SECONDS = 0.5
@@ -25,7 +24,7 @@ class RankingCache:
     """
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
-        self._read = connection.register_script(READ_RANKINGS)
+        self._read = connection.register_script(READ_SCRIPT)
         self._away_until = 0.0
         self._reads: Coalescer[Question, CachedRanking] = Coalescer(self.read_many, _READS_TOGETHER)
 
@@ -49,24 +48,3 @@ class RankingCache:
         """Return what the cache holds for several questions, in one round trip."""
         names, arguments = read_arguments(questions)
         return parse_replies(questions, await self._read(keys=names, args=arguments))
-
-
-def is_fresh(cached: CachedRanking, versions: Collection[str], fingerprint: str) -> bool:
-    """Tell whether there is a ranking that may be shown, or one is to be computed.
-
-    Parameters
-    ----------
-    cached : CachedRanking
-        What the cache has.
-    versions : collection of str
-        Model versions in service.
-    fingerprint : str
-        Of the data.
-    """
-    ranking = cached.ranking
-    return (
-        ranking is not None
-        and ranking.fingerprint == fingerprint
-        and ranking.changes == cached.changes
-        and ranking.version in versions
-    )

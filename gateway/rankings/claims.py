@@ -1,10 +1,8 @@
 """Claims questions in Redis before their job is queued, so that of several gateways only one asks."""
 
-import re
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Protocol
 
 import redis
@@ -15,48 +13,21 @@ from redis.exceptions import RedisError
 from gateway.http.problems import ComputationFailed, QueueUnreachable
 from gateway.rankings.batching import Batch
 from gateway.rankings.pending import PendingQuestion, PendingQuestions
-from shared.contract import keys
 from shared.contract.kinds import RULES, Kind
 from shared.contract.question import Question
 from shared.queue.clock import RedisClock
 from shared.queue.jobs import ranking_commands
+from shared.rankings.claims import (
+    CLAIM_SCRIPT,
+    GIVEN_UP,
+    SETTLED,
+    claim_arguments,
+    give_up_claims,
+    is_job_id,
+    take_claims,
+)
 
 log = structlog.get_logger(__name__)
-
-CLAIM = """
-local holders, held = {}, false
-for i, key in ipairs(KEYS) do
-  if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
-    holders[i] = false
-  else
-    local holder = redis.pcall('GET', key)
-    if type(holder) == 'table' then
-      redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-      holders[i] = false
-    else
-      holders[i], held = holder, true
-    end
-  end
-end
-local at = 3
-while not held and at < #ARGV do
-  local last = at + tonumber(ARGV[at])
-  redis.call(unpack(ARGV, at + 1, last))
-  at = last + 1
-end
-return holders
-"""
-"""Claims all questions of a batch, and queues their job if nobody else has any of them: one round trip.
-
-What is no string where a claim belongs is none.
-"""
-
-GIVEN_UP = b"given-up"
-"""In place of a job's id in a claim: workers die of this question, so nobody asks it again for a while."""
-
-GIVEN_UP_TTL = timedelta(minutes=1)
-
-_JOB_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 class Collect(Protocol):
@@ -88,26 +59,21 @@ class Claims:
         self._jobs = jobs
         self._clock = clock
         self._patience_seconds = patience_seconds
-        self._claim = queue.register_script(CLAIM)
+        self._claim = queue.register_script(CLAIM_SCRIPT)
 
     async def claim_and_queue(self, batch: Batch) -> list[bytes | None]:
         """Return who holds the claim of each question, None for us; if all are ours, they are queued."""
         commands = self._commands(batch.kind, batch.pending, batch.job_id)
-        holders: list[bytes | None] = await self._claim(
-            keys=[keys.claim(*pending.question) for pending in batch.pending],
-            args=[
-                batch.job_id,
-                round(keys.CLAIM_TTL.total_seconds() * 1000),
-                *(word for words in commands for word in (len(words), *words)),
-            ],
+        names, arguments = claim_arguments(
+            (pending.question for pending in batch.pending), batch.job_id, commands
         )
+        holders: list[bytes | None] = await self._claim(keys=names, args=arguments)
         return holders
 
     async def queue(self, kind: Kind, questions: Sequence[PendingQuestion], job_id: str) -> None:
         """Claim questions, whoever holds them, and queue their job."""
         async with self._queue.pipeline(transaction=True) as pipeline:
-            for pending in questions:
-                pipeline.set(keys.claim(*pending.question), job_id, px=keys.CLAIM_TTL)
+            take_claims(pipeline, (pending.question for pending in questions), job_id)
             for words in self._commands(kind, questions, job_id):
                 pipeline.execute_command(*words)
             await pipeline.execute()
@@ -121,7 +87,9 @@ class Claims:
 
     async def give_up(self, question: Question) -> None:
         """Keep every gateway from asking a question, for a while."""
-        await self._queue.set(keys.claim(*question), GIVEN_UP, px=GIVEN_UP_TTL)
+        async with self._queue.pipeline(transaction=False) as pipeline:
+            give_up_claims(pipeline, [question])
+            await pipeline.execute()
 
     def _commands(
         self, kind: Kind, questions: Sequence[PendingQuestion], job_id: str
@@ -180,9 +148,9 @@ class BatchSender:
             elif holder == GIVEN_UP:
                 problem = "Workers died of this question; try again in a minute."
                 self._pending.resolve(pending, ComputationFailed(problem))
-            elif holder == keys.SETTLED:
+            elif holder == SETTLED:
                 settled.append(pending)
-            elif _JOB_ID.fullmatch(holder) is None:
+            elif not is_job_id(holder):
                 mine.append(pending)  # no gateway holds it
             else:
                 self._pending.follow(pending, holder.decode())

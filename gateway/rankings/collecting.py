@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.load.admission import Admission
 from gateway.load.workers import Workers
-from gateway.rankings.cache import RankingCache, is_fresh
+from gateway.rankings.cache import RankingCache
 from gateway.rankings.pending import PendingQuestion, PendingQuestions
 from shared.contract.jobs import BATCH_LIMIT
 from shared.contract.kinds import Kind
@@ -73,7 +73,7 @@ class AnswerCollector:
                 if just_written:  # ratings changed while it was computed
                     pending.changes = cached.changes
                     outdated.setdefault(question.kind, []).append(pending)
-            elif just_written or is_fresh(cached, self._workers.versions, pending.fingerprint):
+            elif just_written or cached.is_fresh(self._workers.versions, pending.fingerprint):
                 table.newest_answered = max(table.newest_answered, pending.sent)
                 table.resolve(pending, cached.ranking)
                 answered += 1

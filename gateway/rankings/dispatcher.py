@@ -20,7 +20,7 @@ from gateway.http.problems import QueueUnreachable
 from gateway.load.admission import Admission
 from gateway.load.workers import Workers
 from gateway.rankings.batching import Batch, Batcher
-from gateway.rankings.cache import RankingCache, is_fresh
+from gateway.rankings.cache import RankingCache
 from gateway.rankings.claims import BatchSender, Claims
 from gateway.rankings.collecting import AnswerCollector
 from gateway.rankings.lost_questions import LostQuestions
@@ -160,7 +160,7 @@ class Dispatcher:
             raise QueueUnreachable.because(error) from None
         finally:
             self._admission.being_read -= 1
-        usable = is_fresh(cached, self._workers.versions, fingerprint)
+        usable = cached.is_fresh(self._workers.versions, fingerprint)
         self._admission.note_read(usable)
         if cached.ranking is not None and usable:
             return Found(cached.ranking, cached=True, fresh=True)
@@ -181,7 +181,8 @@ class Dispatcher:
         assert ranking is not None  # it was resolved
         if isinstance(ranking, Exception):
             raise ranking
-        fresh = ranking.fingerprint == fingerprint and ranking.version in self._workers.versions
+        # Its count of changes was compared when it was read.
+        fresh = ranking.is_fresh(self._workers.versions, fingerprint, ranking.changes)
         return Found(ranking, cached=False, fresh=fresh)
 
     def _start(self, question: Question, fingerprint: str, changes: int) -> PendingQuestion:

@@ -108,7 +108,7 @@ class NewsListener:
         if news.event is RankingEvent.CHANGED:
             self._forget(news)
             return
-        awaited = [question for i in news.ids if (question := Question(news.kind, i)) in self._pending]
+        awaited = [question for question in news.questions if question in self._pending]
         if news.event is RankingEvent.WRITTEN:
             # Beside what else is heard: under load the few turns of a round trip are long, and one batch
             # after the other would be slower than the workers.

@@ -24,8 +24,9 @@ from shared.contract.question import Question
 from shared.queue.connections import connect, connect_async
 from shared.queue.heartbeat import Heartbeat
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from shared.rankings.ranking import Ranking
-from worker.jobs import write_rankings
+from shared.rankings.store import write_rankings
 
 VERSION = "20261122T201530Z-svd-1f3c9a"
 DATA = "0123456789abcdef"
@@ -106,8 +107,7 @@ class Harness:
 
     def write(self, *rankings: tuple[Question, Ranking]) -> None:
         """Write rankings to the cache and say nothing."""
-        for question, found in rankings:
-            write_rankings(self.client, question.kind, [question.subject], [found])
+        write_rankings(self.client, rankings)
 
     def tell(self, event: RankingEvent, *questions: Question) -> None:
         """Publish news of questions of one kind."""
@@ -119,7 +119,7 @@ class Harness:
         """Do as a worker that has computed rankings of one kind."""
         self.write(*rankings)
         for question, _ in rankings:
-            self.client.set(keys.claim(*question), keys.SETTLED, px=keys.SETTLED_TTL)
+            self.client.set(keys.claim(*question), claims.SETTLED, px=claims.SETTLED_TTL)
         self.tell(RankingEvent.WRITTEN, *(question for question, _ in rankings))
 
     def jobs(self) -> list[list[int]]:

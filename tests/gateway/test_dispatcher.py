@@ -17,6 +17,7 @@ from shared.contract.kinds import Kind
 from shared.contract.news import News, RankingEvent
 from shared.contract.question import Question
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from shared.rankings.changes import announce_changes
 from tests.gateway.asking import VERSION, Harness, open_harness, ranking, suggested
 
@@ -223,7 +224,7 @@ def test_what_was_answered_between_look_and_claim_is_taken(
         async def late(batch: object) -> list[bytes | None]:
             harness.write((ONE, ranking(1)), (TWO, ranking(2, version=OLDER)))
             for question in (ONE, TWO):
-                harness.client.set(keys.claim(*question), keys.SETTLED)
+                harness.client.set(keys.claim(*question), claims.SETTLED)
             return await claim(batch)  # type: ignore[arg-type]
 
         monkeypatch.setattr(harness.claims, "claim_and_queue", late)

@@ -22,6 +22,7 @@ from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
 from shared.queue.connections import connect
 from shared.queue.heartbeat import Heartbeat
+from shared.rankings import claims
 from tests.conftest import PROJECT
 from tests.processes import Command, Gateway, wait_for
 from tests.system.conftest import Up
@@ -258,7 +259,7 @@ class Running:
     def claims(self) -> set[bytes]:
         """Return the claims that are held."""
         found = (bytes(key) for key in self.redis.scan_iter("movierec:claim:*"))
-        return {key for key in found if self.redis.get(key) not in {None, keys.SETTLED}}
+        return {key for key in found if self.redis.get(key) not in {None, claims.SETTLED}}
 
     def computed(self) -> int:
         """Return how many rankings were ever computed."""

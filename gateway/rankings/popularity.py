@@ -101,7 +101,7 @@ class Popularity:
             await asyncio.to_thread(self._enqueue, wanted)
             log.info("warming", version=version, data=fingerprint, rankings=len(wanted))
 
-    def _enqueue(self, asked: list[tuple[Kind, int]]) -> None:
+    def _enqueue(self, asked: list[Question]) -> None:
         for kind in Kind:
             ids = [entity_id for asked_kind, entity_id in asked if asked_kind is kind]
             for start in range(0, len(ids), BATCH_LIMIT):

@@ -94,7 +94,7 @@ class Popularity:
         if not is_ours:
             return  # another gateway does it
         asked: Any = await self._queue.zrevrange(keys.ASKED, 0, _WARMED - 1)
-        wanted = [Question(*parsed) for member in asked if (parsed := keys.parse_asked(member)) is not None]
+        wanted = [question for member in asked if (question := keys.parse_asked(member)) is not None]
         if len(wanted) < len(asked):  # what is none of ours shall not take the place of what is
             await self._queue.zrem(keys.ASKED, *(m for m in asked if keys.parse_asked(m) is None))
         if wanted:

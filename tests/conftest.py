@@ -9,7 +9,6 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from cli.redis_server import RedisServer
 from shared.algorithms import SvdConfig
 from shared.artifacts.store import ArtifactStore, Manifest
 from shared.contract.kinds import Kind
@@ -19,6 +18,7 @@ from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
 from shared.queue.connections import connect
 from shared.rankings.ranking import Ranking
+from shared.redis_server.server import RedisServer
 from worker.serving import Serving
 from worker.training.pipeline import train
 

@@ -10,7 +10,6 @@ import httpx
 import pytest
 import redis
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
@@ -21,6 +20,7 @@ from shared.queue.jobs import open_queue
 from shared.rankings import claims
 from shared.rankings.ranking import Ranking
 from shared.rankings.store import write_rankings
+from shared.redis_server.server import RedisServer
 from tests.conftest import Trained, rank
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for
@@ -199,7 +199,7 @@ def test_a_training_gives_way_to_questions_of_users(
 
 
 def test_when_redis_is_away_it_is_said_and_when_it_is_back_it_works(trained: Trained, tmp_path: Path) -> None:
-    from cli.redis_server import RedisServer
+    from shared.redis_server.server import RedisServer
 
     server = RedisServer(tmp_path / "redis")
     server.start()

@@ -12,13 +12,13 @@ import orjson
 import pytest
 import redis
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.queue.connections import connect
 from shared.queue.jobs import open_queue
 from shared.rankings.ranking import Ranking
+from shared.redis_server.server import RedisServer
 from tests.conftest import Trained
 from tests.gateway.conftest import TOKEN, Service
 from tests.processes import Command, Gateway, wait_for

@@ -9,7 +9,6 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from cli.redis_server import RedisServer
 from gateway.rankings.cache import RankingCache
 from shared.contract import keys
 from shared.contract.kinds import Kind
@@ -17,6 +16,7 @@ from shared.contract.question import Question
 from shared.queue.connections import connect_async
 from shared.rankings.changes import announce_changes
 from shared.rankings.store import CachedRanking, write_rankings
+from shared.redis_server.server import RedisServer
 from tests.gateway.asking import ranking
 
 

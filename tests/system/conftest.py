@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.redis_binary import find_redis_server
 from shared.datasets.generate import generate
 from shared.processes.children import free_port
+from shared.redis_server.binary import find_redis_server
 from tests.processes import Command, alive, wait_for
 
 

@@ -16,13 +16,13 @@ import httpx
 import redis
 from redis.exceptions import RedisError
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
 from shared.queue.connections import connect
 from shared.queue.heartbeat import Heartbeat
 from shared.rankings import claims
+from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT
 from tests.processes import Command, Gateway, wait_for
 from tests.system.conftest import Up

@@ -18,7 +18,6 @@ from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
@@ -26,6 +25,7 @@ from shared.contract.question import Question
 from shared.queue.connections import connect
 from shared.queue.jobs import MovierecJob, enqueue_rankings, enqueue_training, fetch_job, open_queue
 from shared.rankings.ranking import Ranking
+from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT, Trained
 from tests.processes import Command, alive, wait_for
 from tests.worker.conftest import Start, run_jobs, serve_worker

@@ -305,7 +305,7 @@ def test_without_a_model_it_says_so(
 def test_if_redis_goes_away_it_says_so(
     settings: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cli.redis_server import RedisServer
+    from shared.redis_server.server import RedisServer
 
     server = RedisServer(tmp_path / "redis")
     server.start()

@@ -1,128 +1,28 @@
-"""Makes HTTP load and measures it, with little work for each request: ``python -m benchmarks.load``.
+"""The two ways to make load.
 
-A general HTTP client costs more than the answers that are to be measured, and on a small machine it takes
-the time from the server. This one knows only what it needs: GET, HTTP/1.1, connections that stay open, bodies
-of a declared length.
-
-It runs as a process of its own, reads a :class:`Load` as JSON from standard input and writes an
-:class:`Outcome` to standard output; :mod:`benchmarks.serving.generator` does both from outside.
-
-- A closed loop keeps so many connections busy: each asks again when it has its answer. It finds the peak.
-- An open loop asks at a rate, whether answers come or not, as the users of a service do. Latency counts from
-  the moment at which a request was due, also if it had to wait for a connection, so that a server that stalls
-  cannot hide that by delaying the questions.
+- A closed loop keeps a number of connections busy: each sends its next request when it has its response. It
+  finds the peak.
+- An open loop sends requests at a rate, whether responses come or not, as the users of a service do. Latency
+  counts from the moment at which a request was due, even if it had to wait for a connection, so a server that
+  stalls cannot hide that by delaying the requests.
 """
 
 import asyncio
 import contextlib
-import gc
-import json
 import math
 import random
-import resource
-import sys
 import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterator
-from dataclasses import asdict
-from typing import cast
 
-import uvloop
+from benchmarks.load.connection import Connection, header
+from benchmarks.load.contract import HOST, Load, Outcome, ordered, percentiles
 
-from benchmarks.serving.contract import Load, Outcome, ordered, percentiles
-
-HOST = "127.0.0.1"
 _RECONNECT_SECONDS = 0.05
 _CONNECTED_AT_ONCE = 64
-_STALE_SECONDS = 4.0
-"""How long a connection may have been idle to be used again. A server may close one after five seconds (our
-KEEP_ALIVE), perhaps just while a request is on its way, which nobody would ever answer; so clients that keep
-connections do not use them as long as that. Whatever is lost all the same counts."""
-
 _TICK_SECONDS = 0.001
 """Requests that are due within it leave together: timers are not finer, and spinning would cost a core."""
-
-
-class _Connection(asyncio.Protocol):
-    """One connection with at most one request under way."""
-
-    def __init__(self, run: "_Run") -> None:
-        self._run = run
-        self._head = b""
-        self._missing = 0  # of the body
-        self._due: float | None = None
-        self._sent = 0.0
-        self._idle_since = time.perf_counter()
-        self.lost = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def ask(self, request: bytes, due: float) -> None:
-        self._due = due
-        self._sent = time.perf_counter()
-        self._transport.write(request)
-
-    @property
-    def usable(self) -> bool:
-        """Whether the other end keeps the connection open for sure."""
-        fresh = time.perf_counter() - self._idle_since < _STALE_SECONDS
-        return fresh and not self.lost and not self._transport.is_closing()
-
-    def end(self) -> None:
-        self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        self._run.bytes_received += len(data)
-        if self._missing:
-            self._missing -= len(data)
-        else:
-            data = self._head + data
-            end = data.find(b"\r\n\r\n")
-            self._head = data if end < 0 else data[: end + 2]
-            if end < 0:
-                return
-            try:
-                self._missing = _body_length(self._head) - (len(data) - end - 4)
-            except ValueError:
-                self._missing = -1
-        if self._missing > 0:
-            return
-        if self._missing < 0 or self._due is None:
-            self._transport.abort()  # it says what we do not understand, or what nobody asked
-            return
-        head, due = self._head, self._due
-        self._head, self._due = b"", None
-        self._idle_since = time.perf_counter()
-        self._run.answered(self, head, due, self._sent)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._run.lost(self, asked=self._due is not None)
-
-
-def _body_length(head: bytes) -> int:
-    """Return the declared length.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    length = _header(head, head.lower(), b"\r\ncontent-length:")
-    if head[9:12] in {b"204", b"304"}:
-        return 0
-    return int(length)
-
-
-def _header(head: bytes, lower_head: bytes, name: bytes) -> bytes:
-    """Return a header's value, empty if it is missing; ``name`` has the line end before it and its colon."""
-    start = lower_head.find(name)
-    if start < 0:
-        return b""
-    start += len(name)
-    return head[start : head.find(b"\r\n", start)].strip()
 
 
 def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:
@@ -149,7 +49,7 @@ class _Run:
         self._ok = [0] * (math.ceil(load.seconds + load.drain_seconds) + 2)
         self._errors = 0
         self._opened = 0
-        self._connections: set[_Connection] = set()
+        self._connections: set[Connection] = set()
         self._under_way = 0
         self._over = False  # no request will be sent any more
         self._done = asyncio.Event()
@@ -158,7 +58,7 @@ class _Run:
     async def run(self) -> Outcome:
         raise NotImplementedError
 
-    def idle(self, connection: _Connection) -> None:
+    def idle(self, connection: Connection) -> None:
         """Take a connection that has its answer."""
         raise NotImplementedError
 
@@ -170,7 +70,7 @@ class _Run:
         """Tell whether an answer that comes now is one of the outcome."""
         raise NotImplementedError
 
-    def answered(self, connection: _Connection, head: bytes, due: float, sent: float) -> None:
+    def answered(self, connection: Connection, head: bytes, due: float, sent: float) -> None:
         now = time.perf_counter()
         self._under_way -= 1
         lower = head.lower()
@@ -185,9 +85,9 @@ class _Run:
                 self._slowest[status] = latency
             if status == b"200":
                 self._ok[int(now - self._begin)] += 1
-            if cache := _header(head, lower, b"\r\nx-cache:"):
+            if cache := header(head, lower, b"\r\nx-cache:"):
                 self._cache[cache] += 1
-            if version := _header(head, lower, b"\r\nx-model-version:"):
+            if version := header(head, lower, b"\r\nx-model-version:"):
                 self._versions.add(version)
         if b"\r\nconnection: close" in lower:
             connection.end()  # then replaced
@@ -195,7 +95,7 @@ class _Run:
             self.idle(connection)
         self._look_for_end()
 
-    def lost(self, connection: _Connection, *, asked: bool) -> None:
+    def lost(self, connection: Connection, *, asked: bool) -> None:
         self._connections.discard(connection)
         if asked:
             self._under_way -= 1
@@ -212,9 +112,9 @@ class _Run:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: _Connection(self), HOST, self.load.port)
+        _, connection = await loop.create_connection(lambda: Connection(self), HOST, self.load.port)
         self._opened += 1
         if not connection.lost:
             self._connections.add(connection)
@@ -267,7 +167,7 @@ class _ClosedLoop(_Run):
         self._exhausted = False
 
     async def run(self) -> Outcome:
-        waiting: list[_Connection] = []
+        waiting: list[Connection] = []
         for start in range(0, self.load.connections, _CONNECTED_AT_ONCE):
             n = min(_CONNECTED_AT_ONCE, self.load.connections - start)
             waiting += await asyncio.gather(*(self._connect() for _ in range(n)))
@@ -281,7 +181,7 @@ class _ClosedLoop(_Run):
         await self._drain()
         return self._outcome(seconds)
 
-    def idle(self, connection: _Connection) -> None:
+    def idle(self, connection: Connection) -> None:
         if connection.lost:  # while others were still being opened
             return
         now = time.perf_counter()
@@ -316,7 +216,7 @@ class _OpenLoop(_Run):
 
     def __init__(self, load: Load) -> None:
         super().__init__(load)
-        self._free: list[_Connection] = []
+        self._free: list[Connection] = []
         self._waiting: deque[tuple[bytes, float]] = deque()
         self._opening = 0
 
@@ -359,7 +259,7 @@ class _OpenLoop(_Run):
         if len(self._connections) + self._opening < self.load.connections:
             self.replace()
 
-    def idle(self, connection: _Connection) -> None:
+    def idle(self, connection: Connection) -> None:
         if connection.lost:
             return
         if self._waiting:
@@ -393,16 +293,3 @@ class _OpenLoop(_Run):
 async def generate(load: Load) -> Outcome:
     """Make load from this process and return what came back."""
     return await (_ClosedLoop(load) if load.rate is None else _OpenLoop(load)).run()
-
-
-def main() -> None:
-    """Read a load from standard input, make it, and write the outcome to standard output."""
-    load = Load(**json.load(sys.stdin))
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    gc.disable()  # its pauses would count as the server's, and we do not live long
-    json.dump(asdict(uvloop.run(generate(load))), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

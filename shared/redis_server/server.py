@@ -1,97 +1,56 @@
-"""A Redis of our own, for those who have none."""
+"""An embedded Redis, for machines that have none running."""
 
 import os
 import secrets
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
-from pydantic import SecretStr
 
-from cli.append_only_file import DamagedFileError, find_damage, require_manifest, set_aside
-from cli.console import status
-from cli.redis_binary import find_redis_server
 from shared.errors import MovierecError, ServiceError
 from shared.processes.children import STOP_SECONDS, free_port, stop_process, tail
 from shared.processes.locks import ProcessLock
 from shared.processes.parent import die_with_parent
 from shared.queue.connections import connect
-from shared.settings import Settings, WorkerSettings, load
+from shared.redis_server.append_only_file import DamagedFileError, find_damage, require_manifest, set_aside
+from shared.redis_server.binary import find_redis_server
 
 _START_SECONDS = 10.0
 _URL_FILE = "url"
 
 
-def require_redis(settings: Settings) -> None:
-    """Check that queue and cache answer.
-
-    Raises
-    ------
-    ServiceError
-        If one of them does not.
-    """
-    for name, url in (("QUEUE_URL", settings.queue), ("CACHE_URL", settings.cache)):
-        with connect(url) as client:
-            try:
-                client.ping()
-            except redis.RedisError as error:
-                raise ServiceError(f"The Redis of {name} does not answer: {error}") from None
-
-
 def running_url(data_dir: Path) -> str | None:
-    """Return the URL of the embedded Redis of a ``movierec up`` that runs, None if none does."""
+    """Return the URL of the embedded Redis of a running ``movierec up``, None if none runs."""
     try:
         url = (data_dir / "redis" / _URL_FILE).read_text(encoding="utf-8").strip()
         with connect(url) as client:
             client.ping()
-    except (FileNotFoundError, redis.RedisError):  # a killed one leaves its file
+    except (FileNotFoundError, redis.RedisError):  # a killed server leaves its file
         return None
     return url
-
-
-def service_settings() -> WorkerSettings:
-    """Return settings with the Redis of the service that runs: of QUEUE_URL, else of ``movierec up``.
-
-    Raises
-    ------
-    ServiceError
-        If there is none.
-    """
-    settings = load(WorkerSettings)
-    if settings.queue_url is None:
-        url = running_url(settings.data_dir)
-        if url is not None:
-            settings = load(WorkerSettings, queue_url=SecretStr(url))
-    try:
-        require_redis(settings)
-    except ServiceError:
-        if settings.queue_url is not None:
-            raise
-        raise ServiceError(
-            f"No service runs with the data in {settings.data_dir}: start one with movierec up, or set "
-            "QUEUE_URL (and CACHE_URL) to the Redis of one that runs elsewhere."
-        ) from None
-    return settings
 
 
 class RedisServer:
     """A redis-server that lives as long as this process.
 
-    Its directory is locked, so that no other one writes to the same file. A damaged file is set aside.
-
-    It listens on loopback only, on a free port and with a random password, and writes what it is told to an
-    append-only file, so that queued jobs outlive it. Where it can be reached stands in a file that only its
-    owner reads, for as long as it runs.
+    It listens on loopback only, on a free port and with a random password, and writes to an append-only file,
+    so that queued jobs outlive it. Its directory is locked, so that no other server writes to that file; a
+    damaged file is set aside. While it runs, its URL is in a file that only its owner can read.
 
     Parameters
     ----------
     directory : Path
-        Of its file and its log.
+        Directory of its file and its log.
+    tell : callable, optional
+        Called with messages for the person at the terminal. Default: they go to standard error.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tell: Callable[[str], None] | None = None) -> None:
         self.directory = directory
+        self._tell = tell or _print_to_stderr
         self._log = directory / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._password = secrets.token_urlsafe(24)
@@ -103,28 +62,28 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it can be reached, with the password."""
+        """Its URL, with the password."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
     @property
     def pid(self) -> int | None:
-        """Its process, None if it was not started."""
+        """Its process id, None if it was not started."""
         return self._process.pid if self._process else None
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, None while it runs or before it started."""
+        """Its exit code, None while it runs and before it was started."""
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start and wait until it answers; one that died comes back with the same address and data.
+        """Start it and wait until it answers; after a crash it comes back with the same URL and data.
 
         Raises
         ------
         BusyError
-            If another one uses the directory.
+            If another server uses the directory.
         ServiceError
-            If it does not, with the end of its log.
+            If it does not answer, with the end of its log.
         """
         if not self._locked:
             self._lock.acquire(self._tell_who_is_waited_for, seconds=STOP_SECONDS)
@@ -135,10 +94,9 @@ class RedisServer:
                 self._launch()
             except DamagedFileError as error:
                 aside = set_aside(self.directory)
-                status.print(
+                self._tell(
                     f"Redis cannot read its file ({error}), so it begins with an empty one; trainings that "
-                    f"waited in it are lost. The damaged one is kept in {' and '.join(map(str, aside))}.",
-                    markup=False,
+                    f"waited in it are lost. The damaged one is kept in {' and '.join(map(str, aside))}."
                 )
                 self._launch()
         except MovierecError:
@@ -152,8 +110,8 @@ class RedisServer:
             'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
             "aof-use-rdb-preamble no\n"  # commands, which another Redis or Valkey can read after this one
         )
-        # The password goes in by standard input: arguments are visible to every user of the machine. No path
-        # does: what it may have in it means something in such a file.
+        # The password goes through standard input, since every user of the machine sees arguments. Paths do
+        # not: the configuration's syntax would take some of their characters for its own.
         self._process = subprocess.Popen(
             [Path(find_redis_server()).absolute(), "-"],
             cwd=self.directory,
@@ -161,7 +119,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=[self._lock.descriptor()],  # should we be killed, the directory is its own until it ends
+            pass_fds=[self._lock.descriptor()],  # if we are killed, it keeps the lock until it ends
             preexec_fn=die_with_parent,  # noqa: PLW1509  # we have no threads yet, and it must not outlive us
         )
         self._lock.note(self._process.pid)
@@ -185,7 +143,7 @@ class RedisServer:
                     time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop it, its data written; nothing happens if it does not run."""
+        """Stop it after it has written its data; nothing happens if it does not run."""
         if self._process is not None:
             (self.directory / _URL_FILE).unlink(missing_ok=True)
             stop_process(self._process)
@@ -195,12 +153,16 @@ class RedisServer:
 
     def _tell_who_is_waited_for(self, holder: str) -> None:
         if not self._told:
-            status.print(f"Waiting for another Redis in {self.directory} to end: {holder}.", markup=False)
+            self._tell(f"Waiting for another Redis in {self.directory} to end: {holder}.")
             self._told = True
 
     def _publish_url(self) -> None:
         path = self.directory / _URL_FILE
-        path.unlink(missing_ok=True)  # of one that was killed; its mode may be any
+        path.unlink(missing_ok=True)  # left by a killed server, with any mode
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(self.url + "\n")
+
+
+def _print_to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.append_only_file import find_damage, require_manifest
-from cli.redis_server import RedisServer
 from shared.errors import BusyError, ServiceError
 from shared.queue.connections import connect
+from shared.redis_server.append_only_file import find_damage, require_manifest
+from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT
 from tests.processes import wait_for
 
@@ -175,7 +175,7 @@ def test_its_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 def test_the_directory_is_of_one_at_a_time(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.redis_server.STOP_SECONDS", 0.0)
+    monkeypatch.setattr("shared.redis_server.server.STOP_SECONDS", 0.0)
     server.start()
     other = RedisServer(server.directory)
     url = (server.directory / "url").read_text(encoding="utf-8")
@@ -189,7 +189,7 @@ def test_the_directory_is_of_one_at_a_time(server: RedisServer, monkeypatch: pyt
 def test_a_redis_that_outlives_its_parent_is_waited_for(server: RedisServer) -> None:
     """Freeze it, so that it does not end with its parent, and then let it go on."""
     program = (
-        "import sys\nfrom pathlib import Path\nfrom cli.redis_server import RedisServer\n"
+        "import sys\nfrom pathlib import Path\nfrom shared.redis_server.server import RedisServer\n"
         "server = RedisServer(Path(sys.argv[1]))\nserver.start()\nprint(server.pid, flush=True)\n"
         "sys.stdin.read()\n"
     )

@@ -1,4 +1,4 @@
-"""The file of an embedded Redis, when it is damaged."""
+"""Finds damage in the append-only file of an embedded Redis, and sets damaged files aside."""
 
 import re
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from pathlib import Path
 from shared.errors import ServiceError
 
 _NAMES = ("appendonlydir", "appendonly.aof")
-"""What Redis writes to from version 7 on, and before."""
+"""The directory that Redis writes from version 7 on, and the file before."""
 
 _DAMAGE = re.compile(
     r"(bad file format|unexpected end of file|unknown command '.{0,60}') reading the append only file"
@@ -18,24 +18,24 @@ _DAMAGE = re.compile(
     r"|unable to obtain the AOF file .{0,80} no such file|the AOF file .{0,80} doesn't exist",
     re.IGNORECASE,
 )
-"""What Redis 6.2 to 8 and Valkey say of it before they end."""
+"""Log lines of Redis 6.2 to 8 and Valkey about a damaged file."""
 
 _OTHER_CAUSE = re.compile(
     r"can't handle RDB format version|permission denied|out of memory|no space left|input/output error",
     re.IGNORECASE,
 )
-"""Under these the file may be sound: written by a newer Redis, or not to be read just now."""
+"""Log lines of other errors: the file may be sound, but written by a newer Redis or unreadable just now."""
 
 _PREFIX = re.compile(r"^\S+ \S+ \S+ \S+ \S+ [.*#-] ")
-"""Process, time and level of a line."""
+"""Process, time and level at the start of a log line."""
 
 
 class DamagedFileError(ServiceError):
-    """Redis cannot read what it wrote."""
+    """Redis cannot read its append-only file."""
 
 
 def require_manifest(directory: Path) -> None:
-    """Refuse files without the list of them: Redis would silently begin anew, and write over them.
+    """Check that files have a manifest: without it, Redis would silently start empty and overwrite them.
 
     Raises
     ------
@@ -47,19 +47,19 @@ def require_manifest(directory: Path) -> None:
 
 
 def find_damage(log: Path, begin: int) -> str | None:
-    """Return what a Redis that ended at its start says of its damaged file.
+    """Return the log line about a damaged file of a Redis that ended at its start.
 
     Parameters
     ----------
     log : Path
-        Its log.
+        The log of Redis.
     begin : int
         Length of the log before that start.
 
     Returns
     -------
     str or None
-        None if it ended for another reason.
+        The line, None if Redis ended for another reason.
     """
     try:
         with log.open("rb") as file:
@@ -71,13 +71,13 @@ def find_damage(log: Path, begin: int) -> str | None:
         return None
     for line in lines:
         if _DAMAGE.search(line):
-            # Its advice names a program that is not there.
+            # Redis advises to run a program that is not installed here.
             return _PREFIX.sub("", line).partition(": make a backup")[0].partition(". You can")[0].strip("* ")
     return None
 
 
 def set_aside(directory: Path) -> list[Path]:
-    """Rename the file, or what is in its place, so that Redis begins anew; return the new names."""
+    """Rename the file or directory, so that Redis starts empty; return the new names."""
     moved = []
     for name in _NAMES:
         if (directory / name).exists():

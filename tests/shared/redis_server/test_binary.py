@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cli import redis_binary
-from cli.redis_binary import find_redis_server
-from cli.redis_server import RedisServer
 from shared.errors import ServiceError
 from shared.queue.connections import connect
+from shared.redis_server import binary
+from shared.redis_server.binary import find_redis_server
+from shared.redis_server.server import RedisServer
 from tests.processes import wait_for
 
 Install = Callable[[str, str], Path]
@@ -33,7 +33,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture
 def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_binary, "_WHEEL", "no_such_wheel")
+    monkeypatch.setattr(binary, "_WHEEL", "no_such_wheel")
 
 
 def says(version: str) -> str:

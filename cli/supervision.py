@@ -1,11 +1,10 @@
-"""Everything on one machine with one command, and all of it gone at the end."""
+"""Starts the whole service on one machine, restarts what dies, and stops everything at the end."""
 
 import os
 import secrets
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,28 +16,28 @@ import httpx
 from cli.addresses import base_url, require_address
 from cli.console import output, tell
 from cli.prepare import is_prepared
-from cli.redis_server import RedisServer, require_redis
+from cli.service import require_redis
 from shared.contract.jobs import QueueName
 from shared.errors import ConfigurationError, ServiceError
-from shared.processes.children import STOP_SECONDS, Child, stop_process, tail
+from shared.processes.children import STOP_SECONDS, Child, movierec_command, stop_process, tail
 from shared.processes.locks import ProcessLock
 from shared.processes.parent import die_with_parent
+from shared.redis_server.server import RedisServer
 from shared.settings import GatewaySettings, WorkerSettings, load
 
 _READY_SECONDS = 90.0
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = (0.5, 1, 2, 5, 10)
-"""Pauses before a child that died is started again; a minute of life starts them over."""
+"""Pauses before a dead child is restarted; after a minute of running, the first pause applies again."""
 _STABLE_SECONDS = 60.0
 _TRAINER_STOP_SECONDS = 2.0
-"""A training takes too long to be waited for; it stays in the queue and is run again after the next start."""
-
+"""A training takes too long to wait for; it stays in the queue and is run again after the next start."""
 
 _HELPERS = frozenset({"warmer", "trainer"})
 
 
 class _Stopped(BaseException):
-    """SIGINT or SIGTERM arrived."""
+    """Raised by SIGINT and SIGTERM."""
 
 
 def run_up(
@@ -55,9 +54,9 @@ def run_up(
     Raises
     ------
     BusyError
-        If another one runs with the same data.
+        If another ``movierec up`` runs with the same data.
     ServiceError, ConfigurationError, MovierecError
-        If something does not start; whatever did is stopped again.
+        If something does not start; everything else is stopped again.
     """
     settings = load(GatewaySettings, host=host, port=port)
     lock = ProcessLock(
@@ -79,7 +78,7 @@ def _run(
         try:
             environment = {"DATA_DIR": str(settings.data_dir.resolve())}
             if settings.queue_url is None:
-                redis_server = RedisServer(settings.data_dir / "redis")
+                redis_server = RedisServer(settings.data_dir / "redis", tell)
                 redis_server.start()
                 environment["QUEUE_URL"] = redis_server.url
             else:
@@ -88,7 +87,7 @@ def _run(
                 _prepare(data, algorithm, skip_bad_rows)
             token_file = _admin_token(settings, environment)
             children = _children(settings, workers, environment)
-            # A process needs two seconds of a core to start, so those that nobody waits for come last.
+            # Starting takes two seconds of a core, so the processes that no request needs come last.
             for child in children:
                 if child.name not in _HELPERS:
                     child.start()
@@ -106,8 +105,8 @@ def _run(
 
 
 def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> None:
-    """Import and train in a process of its own, which gives its memory back."""
-    command = [sys.executable, "-m", "cli.main", "up", "--prepare-only"]
+    """Import and train in a separate process, which frees its memory when it ends."""
+    command = movierec_command("up", "--prepare-only")
     if data is not None:
         command += ["--data", str(data)]
     if algorithm is not None:
@@ -130,7 +129,7 @@ def _prepare(data: Path | None, algorithm: str | None, skip_bad_rows: bool) -> N
 
 
 def _admin_token(settings: GatewaySettings, environment: dict[str, str]) -> Path | None:
-    """Give the gateway a token; one that we made is kept in a file that only its owner reads."""
+    """Give the gateway a token; a generated one is kept in a file that only its owner can read."""
     if settings.admin_token is not None:
         return None
     path = settings.data_dir / "admin-token"
@@ -175,12 +174,12 @@ def _children(settings: GatewaySettings, workers: int, environment: dict[str, st
 
 
 def _wait_until_ready(settings: GatewaySettings, children: list[Child], workers: int) -> None:
-    """Return when every worker serves.
+    """Wait until every worker serves.
 
     Raises
     ------
     ServiceError
-        If a child dies or the time is over, with the end of its log.
+        If a child dies, with the end of its log, or if it takes too long.
     """
     deadline = time.monotonic() + _READY_SECONDS
     detail = "no answer"
@@ -224,7 +223,7 @@ def _welcome(settings: GatewaySettings, token_file: Path | None) -> None:
 
 
 def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:
-    """Start again whatever dies, until a signal ends this."""
+    """Restart children that die, until a signal arrives."""
     failures = dict.fromkeys(children, 0)
     started = dict.fromkeys(children, time.monotonic())
     due: dict[Child, float] = {}
@@ -253,7 +252,7 @@ def _keep_up(children: list[Child], redis_server: RedisServer | None) -> None:
 
 
 def _stop(children: list[Child], redis_server: RedisServer | None) -> None:
-    """Stop the gateway before the workers that it needs, and Redis last."""
+    """Stop the gateway first, then the workers it needs, and Redis last."""
     for group in (children[-1:], children[:-1]):
         for child in group:
             child.ask_to_stop()
@@ -265,7 +264,7 @@ def _stop(children: list[Child], redis_server: RedisServer | None) -> None:
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into an exception; while we stop, further ones are ignored."""
+    """Turn the first SIGINT or SIGTERM into an exception, and ignore further ones while stopping."""
 
     def handle(signum: int, frame: FrameType | None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -275,7 +274,7 @@ def _signals_raise() -> Iterator[None]:
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except _Stopped as error:  # arrived outside of what watches for it
+    except _Stopped as error:  # it arrived before anything was started
         raise ConfigurationError("Stopped before anything was started.") from error
     finally:
         for number, handler in before.items():

@@ -71,7 +71,7 @@ class Claims:
         return holders
 
     async def queue(self, kind: Kind, questions: Sequence[PendingQuestion], job_id: str) -> None:
-        """Claim questions, whoever holds them, and queue their job."""
+        """Queue a job for questions, and claim them even if another job holds them."""
         async with self._queue.pipeline(transaction=True) as pipeline:
             take_claims(pipeline, (pending.question for pending in questions), job_id)
             for words in self._commands(kind, questions, job_id):

@@ -15,11 +15,11 @@ from scipy import sparse
 
 from shared.datasets.model import Dataset
 from shared.progress import Progress, Step
+from shared.result_files import write_files
 from worker.evaluation import Contender, Split, cross_validate
 from worker.evaluation.cross_validation import fold_numbers
 from worker.evaluation.results import summary
-from worker.exploration.files import write_results
-from worker.models.base import TrainingData
+from worker.models.training_data import TrainingData
 from worker.training.pipeline import training_data
 
 CONTENDERS = {
@@ -49,7 +49,7 @@ def run(dataset: Dataset, *, n_folds: int, seed: int, results: Path, progress: P
     }
     table = render(document)
     files = {"bench_accuracy.json": json.dumps(document, indent=2) + "\n", "bench_accuracy.txt": table}
-    write_results(results, {name: text.encode() for name, text in files.items()})
+    write_files(results, {name: text.encode() for name, text in files.items()})
     return table
 
 

@@ -193,9 +193,9 @@ def _wait_until_ready(settings: GatewaySettings, children: list[Child], workers:
                     )
             try:
                 response = client.get(f"{base_url(settings)}/readyz")
-                checks = response.json()["checks"]
-                detail = checks["workers"]["detail"]
-                if response.status_code == 200 and detail.startswith(f"{workers} serving"):
+                check = response.json()["checks"]["workers"]
+                detail = check["detail"]
+                if response.status_code == 200 and check["serving"] == workers:
                     return
             except (httpx.HTTPError, ValueError, KeyError):
                 pass

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.context import open_state
+from gateway.context import open_context
 from gateway.http import problems, urls
 from gateway.http.middleware import Cors, RequestContext, Shield
 from gateway.http.path_prefix import Prefix
@@ -36,9 +36,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
-        async with open_state(settings) as state:
-            app.state.gateway = state
-            yield {"gateway": state}  # for gateway.fast_path.protocol
+        async with open_context(settings) as context:
+            app.state.gateway = context
+            yield {"gateway": context}  # for gateway.fast_path.protocol
 
     app = FastAPI(
         title="movierec",

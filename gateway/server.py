@@ -12,7 +12,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.fast_path.limits import Connection, Limits
-from gateway.fast_path.protocol import MemoryProtocol
+from gateway.fast_path.protocol import FastPathProtocol
 from gateway.fast_path.wire import encoded, response_bytes
 from gateway.http.problems import TooManyConnections
 from gateway.http.request_id import request_id
@@ -48,7 +48,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=MemoryProtocol,
+        http=FastPathProtocol,
         access_log=False,  # ours has request ids
         log_config=None,
         server_header=False,
@@ -140,8 +140,8 @@ class _Server(uvicorn.Server):
         with contextlib.suppress(OSError):  # it is gone already
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
-    def _protocol(self) -> MemoryProtocol:
-        return MemoryProtocol(self.config, self.server_state, self.lifespan.state)
+    def _protocol(self) -> FastPathProtocol:
+        return FastPathProtocol(self.config, self.server_state, self.lifespan.state)
 
 
 def _calm_garbage_collector() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from shared.algorithms import SvdConfig
 from shared.artifacts.store import ArtifactStore, Manifest
 from shared.contract.kinds import Kind
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
@@ -120,6 +121,10 @@ def serving(trained: Trained) -> Serving:
 
 def rank(serving: Serving, kind: Kind, ids: Sequence[int]) -> list[Ranking]:
     """Return the rankings of users or movies that there are."""
-    found = [ranking for ranking in serving.rank(kind, ids) if ranking is not None]
+    found = [
+        ranking
+        for ranking in serving.rank([Question(kind, subject_id) for subject_id in ids])
+        if ranking is not None
+    ]
     assert len(found) == len(ids), "one of them does not exist"
     return found

@@ -107,8 +107,8 @@ class Gateway(Command):
         """Return when so many workers serve."""
 
         def ready() -> bool:
-            detail: str = self.client.get("/readyz").json()["checks"]["workers"]["detail"]
-            return detail.startswith(f"{workers} serving")
+            serving: int = self.client.get("/readyz").json()["checks"]["workers"]["serving"]
+            return serving == workers
 
         wait_for(ready, f"{workers} workers serve")
 

@@ -17,7 +17,7 @@ from benchmarks.serving.overload import measure_overload
 from benchmarks.serving.table import Group, render
 from shared.errors import ConfigurationError
 from shared.progress import Progress, Step
-from worker.exploration.files import write_results
+from shared.result_files import write_files
 
 MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Group]]] = {
     "hits": measure_memory_hits,
@@ -88,7 +88,7 @@ def run(
             table = render(_head(bench, quick), groups)
             document = {**_machine(bench, quick), "groups": [group.document() for group in groups]}
             files = {f"{stem}.txt": table, f"{stem}.json": json.dumps(document, indent=2) + "\n"}
-            write_results(results, {name: text.encode() for name, text in files.items()})
+            write_files(results, {name: text.encode() for name, text in files.items()})
     progress(Step("measuring", len(chosen), len(chosen), "measurement"))
     return table
 

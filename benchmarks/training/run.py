@@ -12,7 +12,7 @@ from benchmarks.training import steps
 from benchmarks.training.table import TrainingFigures, render
 from shared.datasets.generate import SUMMARY_FILE, generate
 from shared.progress import Progress, Step
-from worker.exploration.files import write_results
+from shared.result_files import write_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,7 +54,7 @@ def run(
         table = render(figures, algorithm, surprise_epochs)
         document = {"algorithm": algorithm, "sizes": [asdict(row) for row in figures]}
         files = {"bench_training.txt": table, "bench_training.json": json.dumps(document, indent=2) + "\n"}
-        write_results(results, {name: text.encode() for name, text in files.items()})
+        write_files(results, {name: text.encode() for name, text in files.items()})
     progress(Step("measuring", len(sizes), len(sizes), "size"))
     return table
 

@@ -17,7 +17,9 @@ from shared.database.engine import open_database
 from shared.datasets.formats import read_dataset
 from shared.progress import Step
 from worker.evaluation.cross_validation import part_of, predict
-from worker.models.base import Model, RatingsBatch, TrainingData, ratings_batch
+from worker.models.base import Model
+from worker.models.ratings import RatingsBatch, ratings_batch
+from worker.models.training_data import TrainingData
 from worker.serving import LoadedModel
 from worker.training.pipeline import train, training_data
 

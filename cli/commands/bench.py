@@ -64,11 +64,11 @@ def bench_memory(
 ) -> None:
     """Measure the memory of one more serving worker, with the current model."""
     from benchmarks.memory import run
-    from worker.exploration.files import write_results
+    from shared.result_files import write_files
 
     settings = load(Settings)
     table = run(settings, workers)
-    write_results(settings.results_dir, {"bench_memory.txt": table.encode()})
+    write_files(settings.results_dir, {"bench_memory.txt": table.encode()})
     output.print(table, markup=False)
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from fastapi import Response
 
-from gateway.context import State
+from gateway.context import GatewayContext
 from gateway.fast_path.connection import Connection
 from gateway.fast_path.wire import encoded
 from gateway.http import access_log, urls
@@ -22,9 +22,7 @@ from gateway.http.problems import QueueFull, problem_of
 from gateway.http.request_id import request_id
 from gateway.rankings.answer_cache import Answer, accepts_gzip
 from gateway.rankings.dispatcher import StillWorkingError
-from gateway.rankings.service import answer_ranking
-from gateway.routes.rankings import accepted
-from shared.contract.kinds import Kind
+from gateway.rankings.service import accepted_ranking, answer_ranking
 from shared.contract.question import Question
 
 _ELSEWHERE = frozenset({b"origin", b"content-length", b"transfer-encoding", b"expect", b"range", b"upgrade"})
@@ -65,21 +63,21 @@ class _Turn:
         self.disconnected = False
 
 
-class MemoryProtocol(Connection):
+class FastPathProtocol(Connection):
     """A connection, answered without the framework where possible.
 
-    The application's lifespan state has the :class:`gateway.context.State` under ``gateway``.
+    The application's lifespan state has the :class:`gateway.context.GatewayContext` under ``gateway``.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        self._state: State = self.app_state["gateway"]
+        self._context: GatewayContext = self.app_state["gateway"]
         super().connection_made(transport)
 
     def answers_itself(self) -> bool:
         """Answer what is in memory at once, begin to answer another plain question."""
         path = self.url.rstrip(b"/")
-        answer = self._state.memory.get(path)
+        answer = self._context.answer_cache.get(path)
         question = urls.question(path) if answer is None else None
         if (
             (answer is None and question is None)
@@ -122,19 +120,18 @@ class MemoryProtocol(Connection):
         return compressed, if_none_match, request_id(given_id), preferring
 
     def _ask(self, question: Question, path: bytes, wishes: _Wishes) -> bool:
-        door = self._state.door
-        if door.turns_away(question):
-            door.turned_away += 1
+        shedder = self._context.load_shedder
+        if shedder.sheds(question):
+            shedder.shed += 1
             self._joined.write(_BUSY % (self.server_headers(), wishes[2]))
             self.note_response()
             return True
-        preferring = wishes[3]
-        if preferring or (question.kind is Kind.SIMILAR and question.entity_id not in self._state.catalogue):
+        if wishes[3]:
             return False
         turn = _Turn()
         self.cycle = cast(Any, turn)
         task = self.loop.create_task(
-            self._take(turn, question, path, wishes, self._state.prefix.of(self.headers))
+            self._take(turn, question, path, wishes, self._context.prefix.of(self.headers))
         )
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -146,9 +143,9 @@ class MemoryProtocol(Connection):
         response: Response | None = None
         cached = False
         try:
-            answer, cached = await answer_ranking(self._state, question, wait=True)
+            answer, cached = await answer_ranking(self._context, question, wait=True)
         except StillWorkingError as pending:
-            response = accepted(question, pending.job_id, prefix)
+            response = accepted_ranking(question, pending.job_id, prefix)
         except Exception as error:
             response = problem_of(error).response()
         turn.response_complete = True
@@ -165,7 +162,7 @@ class MemoryProtocol(Connection):
         self.on_response_complete()
         usual = response is None
         if usual:
-            self._state.tally.add(started, cached=cached)
+            self._context.request_counts.add(started, cached=cached)
         if not usual or access_log.tells_all():
             access_log.write(wishes[2].decode(), "GET", path.decode(), status, started, usual=usual)
 

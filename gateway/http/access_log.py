@@ -30,7 +30,7 @@ def write(
     started : float
         ``time.perf_counter()`` when it came.
     usual : bool
-        Whether it counts in a :class:`Tally`, so that the line is for ``LOG_LEVEL=DEBUG`` only.
+        Whether it counts in a :class:`RequestCounts`, so that the line is for ``LOG_LEVEL=DEBUG`` only.
     """
     if path not in _QUIET_PATHS:
         ms = round((time.perf_counter() - started) * 1000, 2)
@@ -43,7 +43,7 @@ def tells_all() -> bool:
     return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
-class Tally:
+class RequestCounts:
     """Counts the rankings that were answered with 200 or 304, since it was last reported.
 
     Attributes

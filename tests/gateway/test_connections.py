@@ -572,14 +572,14 @@ def test_what_came_while_others_were_answered_is_read_before_a_connection_counts
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import pathlib, time\n"
-        "    from gateway.load.shedding import Door\n"
+        "    from gateway.load.shedding import LoadShedder\n"
         f"    stop, stopped = pathlib.Path({str(stop)!r}), pathlib.Path({str(stopped)!r})\n"
-        "    def turns_away(self, question):\n"
+        "    def sheds(self, question):\n"
         "        while stop.exists():\n"
         "            stopped.touch()\n"
         "            time.sleep(0.01)\n"
         "        return True\n"
-        "    Door.turns_away = turns_away\n",
+        "    LoadShedder.sheds = sheds\n",
         encoding="utf-8",
     )
     path = f"{tmp_path}:{PROJECT}"

@@ -1,4 +1,4 @@
-"""Writing results so that a reader sees the old file or the new one, never half of one."""
+"""Writes results so that a reader sees the old file or the new one, never half of one."""
 
 import os
 from collections.abc import Mapping
@@ -7,8 +7,10 @@ from pathlib import Path
 from shared.errors import ConfigurationError
 
 
-def write_results(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
+def write_files(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
     """Write files into a directory, each in one step.
+
+    Devices, pipes and symbolic links are written through instead of being replaced.
 
     Parameters
     ----------
@@ -27,20 +29,25 @@ def write_results(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
     ConfigurationError
         If the directory cannot be created or written to.
     """
-    paths = []
+    paths = [directory / name for name in contents]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            path = directory / name
-            unfinished = directory / f".{name}.{os.getpid()}.tmp"
-            try:
-                unfinished.write_bytes(content)
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-            paths.append(path)
+        for path, content in zip(paths, contents.values(), strict=True):
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                path.write_bytes(content)
+            else:
+                _replace(path, content)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot write results to {directory}: {error.strerror or error}. Choose another directory."
         ) from error
     return paths
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".unfinished.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

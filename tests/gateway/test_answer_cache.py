@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rankings.answer_cache import Answer, AnswerMemory, accepts_gzip
+from gateway.rankings.answer_cache import Answer, AnswerCache, accepts_gzip
 
 MINUTE = timedelta(minutes=1)
 
@@ -18,104 +18,104 @@ def answer(size: int = 10, member: str = "") -> Answer:
 
 
 def test_what_is_kept_is_found_and_what_is_forgotten_is_not() -> None:
-    memory = AnswerMemory(10_000_000, MINUTE)
+    cache = AnswerCache(10_000_000, MINUTE)
     first, second = answer(), answer()
-    memory.put(b"/1", 1, memory.token(1), first)
-    memory.put(b"/2", 2, memory.token(2), second)
-    assert memory.get(b"/1") is first
-    memory.forget([b"/1"], 1)
-    assert memory.get(b"/1") is None
-    assert memory.get(b"/2") is second
-    memory.clear()
-    assert memory.get(b"/2") is None
-    assert memory.size == len(memory) == 0
+    cache.put(b"/1", 1, cache.token(1), first)
+    cache.put(b"/2", 2, cache.token(2), second)
+    assert cache.get(b"/1") is first
+    cache.forget([b"/1"], 1)
+    assert cache.get(b"/1") is None
+    assert cache.get(b"/2") is second
+    cache.clear()
+    assert cache.get(b"/2") is None
+    assert cache.size == len(cache) == 0
 
 
 @pytest.mark.parametrize("change", ["forget", "clear"])
 @pytest.mark.parametrize("n", [1, 2])
 def test_what_was_read_before_changes_is_not_kept_after_them(change: str, n: int) -> None:
-    memory = AnswerMemory(10_000_000, MINUTE)
+    cache = AnswerCache(10_000_000, MINUTE)
     tokens = []
     for _ in range(n):
-        tokens.append(memory.token(1))
+        tokens.append(cache.token(1))
         if change == "forget":
-            memory.forget([b"/1"], 1)
+            cache.forget([b"/1"], 1)
         else:
-            memory.clear()
+            cache.clear()
     for token in tokens:
-        memory.put(b"/1", 1, token, answer())
-        assert memory.get(b"/1") is None
-    memory.put(b"/1", 1, memory.token(1), answer())
-    assert memory.get(b"/1") is not None
+        cache.put(b"/1", 1, token, answer())
+        assert cache.get(b"/1") is None
+    cache.put(b"/1", 1, cache.token(1), answer())
+    assert cache.get(b"/1") is not None
 
 
 def test_a_change_of_one_user_leaves_the_others() -> None:
-    memory = AnswerMemory(10_000_000, MINUTE)
-    token = memory.token(1)
-    memory.forget([b"/2"], 2)
-    memory.put(b"/1", 1, token, answer())
-    assert memory.get(b"/1") is not None
+    cache = AnswerCache(10_000_000, MINUTE)
+    token = cache.token(1)
+    cache.forget([b"/2"], 2)
+    cache.put(b"/1", 1, token, answer())
+    assert cache.get(b"/1") is not None
 
 
 def test_the_time_to_live_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    memory = AnswerMemory(10_000_000, MINUTE)
-    memory.put(b"/1", 1, memory.token(1), answer())
+    cache = AnswerCache(10_000_000, MINUTE)
+    cache.put(b"/1", 1, cache.token(1), answer())
     now[0] += 60
-    assert memory.get(b"/1") is not None
+    assert cache.get(b"/1") is not None
     now[0] += 0.001
-    assert memory.get(b"/1") is None
-    assert memory.size == len(memory) == 0
+    assert cache.get(b"/1") is None
+    assert cache.size == len(cache) == 0
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3000), st.booleans()), max_size=80))
 def test_the_size_is_that_of_what_is_kept_and_never_above_the_bound(
     steps: list[tuple[int, int, bool]],
 ) -> None:
-    memory = AnswerMemory(40_000, MINUTE)
+    cache = AnswerCache(40_000, MINUTE)
     for number, size, drop in steps:
         path = b"/%d" % number
         if drop:
-            memory.forget([path], number)
+            cache.forget([path], number)
         else:
-            memory.put(path, number, memory.token(number), answer(size))
-        assert memory.size <= 40_000
-        assert memory.size == sum(2 * len(kept.body) + 600 for kept in memory._answers.values())
+            cache.put(path, number, cache.token(number), answer(size))
+        assert cache.size <= 40_000
+        assert cache.size == sum(2 * len(kept.body) + 600 for kept in cache._answers.values())
 
 
 def test_the_answer_that_was_asked_for_longest_ago_goes_first() -> None:
-    memory = AnswerMemory(16 * 2600, MINUTE)
+    cache = AnswerCache(16 * 2600, MINUTE)
     for number in range(16):
-        memory.put(b"/%d" % number, number, memory.token(number), answer(1000))
-    assert memory.get(b"/0") is not None
-    memory.put(b"/16", 16, memory.token(16), answer(1000))
-    assert memory.get(b"/0") is not None
-    assert memory.get(b"/1") is None
+        cache.put(b"/%d" % number, number, cache.token(number), answer(1000))
+    assert cache.get(b"/0") is not None
+    cache.put(b"/16", 16, cache.token(16), answer(1000))
+    assert cache.get(b"/0") is not None
+    assert cache.get(b"/1") is None
 
 
 def test_a_giant_is_not_kept_and_nothing_is_when_it_is_off() -> None:
-    memory = AnswerMemory(160_008, MINUTE)
-    memory.put(b"/1", 1, memory.token(1), answer(10_001))
-    assert memory.get(b"/1") is None
-    memory.put(b"/1", 1, memory.token(1), answer(10_000))
-    assert memory.get(b"/1") is not None
-    off = AnswerMemory(0, MINUTE)
+    cache = AnswerCache(160_008, MINUTE)
+    cache.put(b"/1", 1, cache.token(1), answer(10_001))
+    assert cache.get(b"/1") is None
+    cache.put(b"/1", 1, cache.token(1), answer(10_000))
+    assert cache.get(b"/1") is not None
+    off = AnswerCache(0, MINUTE)
     off.put(b"/1", 1, off.token(1), answer(0))
     assert off.get(b"/1") is None
 
 
 def test_hits_are_counted_by_what_was_asked() -> None:
-    memory = AnswerMemory(1_000_000, MINUTE)
-    memory.put(b"/1", 1, memory.token(1), answer(member="suggested:1"))
-    memory.put(b"/2", 2, memory.token(2), answer())
+    cache = AnswerCache(1_000_000, MINUTE)
+    cache.put(b"/1", 1, cache.token(1), answer(member="suggested:1"))
+    cache.put(b"/2", 2, cache.token(2), answer())
     for path in (b"/1", b"/1", b"/2", b"/3"):
-        memory.get(path)
-    assert memory.take_hits() == {"suggested:1": 2}
-    assert memory.take_hits() == {}
-    assert memory.answered == 3
-    memory.get(b"/1")
-    assert memory.take_hits() == {"suggested:1": 1}
+        cache.get(path)
+    assert cache.take_hits() == {"suggested:1": 2}
+    assert cache.take_hits() == {}
+    assert cache.answered == 3
+    cache.get(b"/1")
+    assert cache.take_hits() == {"suggested:1": 1}
 
 
 def test_the_head_is_that_of_the_answer() -> None:

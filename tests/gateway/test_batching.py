@@ -1,11 +1,12 @@
-"""Waits end with the answer, or when the patience of each is over."""
+"""Waits end with the answer, or when the timer of each is over."""
 
 import asyncio
 from itertools import pairwise
 
 import pytest
 
-from gateway.rankings.batching import Batch, Batches, Flight, Patience
+from gateway.rankings.batching import Batch, Batcher
+from gateway.rankings.pending import PendingQuestion, WaitTimer
 from shared.contract.jobs import BATCH_LIMIT
 from shared.contract.kinds import Kind
 from shared.contract.question import Question
@@ -16,11 +17,11 @@ BUDGET = 0.05
 
 def test_each_wait_lasts_for_the_budget_whatever_becomes_of_the_others() -> None:
     async def run() -> list[float]:
-        loop, patience = asyncio.get_running_loop(), Patience(BUDGET)
+        loop, timer = asyncio.get_running_loop(), WaitTimer(BUDGET)
 
         async def wait(after: float, answered: bool) -> float:
             await asyncio.sleep(after)
-            began, own = loop.time(), patience.begin()
+            began, own = loop.time(), timer.begin()
             if answered:
                 own.set_result(None)
             try:
@@ -38,12 +39,12 @@ def test_each_wait_lasts_for_the_budget_whatever_becomes_of_the_others() -> None
 
 def test_waits_that_begin_later_end_later_and_all_end() -> None:
     async def run() -> list[float]:
-        loop, patience = asyncio.get_running_loop(), Patience(BUDGET)
+        loop, timer = asyncio.get_running_loop(), WaitTimer(BUDGET)
         ended: list[float] = []
         for _ in range(3):  # also after a time without any
             waits = []
             for _ in range(4):
-                waits.append(patience.begin())
+                waits.append(timer.begin())
                 waits[-1].add_done_callback(lambda _: ended.append(loop.time()))
                 await asyncio.sleep(0.005)
             for own in waits:
@@ -56,19 +57,19 @@ def test_waits_that_begin_later_end_later_and_all_end() -> None:
     assert all(first <= second for first, second in pairwise(ended))
 
 
-def test_only_the_first_outcome_of_a_flight_counts_and_nobody_is_told_twice() -> None:
+def test_only_the_first_outcome_of_a_question_counts_and_nobody_is_told_twice() -> None:
     async def run() -> None:
-        flight = Flight(Question(Kind.SUGGESTED, 1), "data", 0, "job", asyncio.Event())
-        patience = Patience(BUDGET)
-        flight.waiting = [patience.begin(), patience.begin()]
+        pending = PendingQuestion(Question(Kind.SUGGESTED, 1), "data", 0, "job", asyncio.Event())
+        timer = WaitTimer(BUDGET)
+        pending.waiting = [timer.begin(), timer.begin()]
         with pytest.raises(TimeoutError):
-            await flight.waiting[0]
-        flight.waiting.append(patience.begin())
+            await pending.waiting[0]
+        pending.waiting.append(timer.begin())
         ranking = Ranking("v", "", 3, [1], [4000])
-        flight.land(ranking)
-        flight.land(RuntimeError("too late"))
-        await flight.waiting[2]
-        assert flight.outcome is ranking
+        pending.resolve(ranking)
+        pending.resolve(RuntimeError("too late"))
+        await pending.waiting[2]
+        assert pending.outcome is ranking
 
     asyncio.run(run())
 
@@ -79,20 +80,20 @@ class Sent:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.batches: list[Batch] = []
-        self.gathering = Batches(self.batches.append, lambda: self.workers)
+        self.gathering = Batcher(self.batches.append, lambda: self.workers)
 
-    def add(self, *ids: int, kind: Kind = Kind.SUGGESTED) -> list[Flight]:
-        return [self.gathering.add(Question(kind, entity_id), "data", entity_id % 5) for entity_id in ids]
+    def add(self, *ids: int, kind: Kind = Kind.SUGGESTED) -> list[PendingQuestion]:
+        return [self.gathering.add(Question(kind, subject), "data", subject % 5) for subject in ids]
 
-    def land(self, *numbers: int) -> None:
-        """Let all flights of batches land."""
+    def resolve(self, *numbers: int) -> None:
+        """Let all questions of batches be answered."""
         for number in numbers:
-            for flight in self.batches[number].flights:
-                self.gathering.landed(flight.job_id)
+            for pending in self.batches[number].pending:
+                self.gathering.resolved(pending.job_id)
 
     @property
     def ids(self) -> list[list[int]]:
-        return [[flight.question.entity_id for flight in batch.flights] for batch in self.batches]
+        return [[pending.question.subject for pending in batch.pending] for batch in self.batches]
 
 
 async def turn() -> None:
@@ -104,16 +105,16 @@ async def turn() -> None:
 def test_while_a_worker_is_free_a_batch_leaves_with_what_comes_at_the_same_moment() -> None:
     async def run() -> None:
         sent = Sent(workers=1)
-        flights = sent.add(1, 2) + sent.add(3, kind=Kind.SIMILAR)
+        added = sent.add(1, 2) + sent.add(3, kind=Kind.SIMILAR)
         assert sent.batches == []
         await turn()
         assert sent.ids == [[1, 2], [3]]
         assert [batch.kind for batch in sent.batches] == [Kind.SUGGESTED, Kind.SIMILAR]
-        for flight, batch in zip(flights, [sent.batches[0]] * 2 + [sent.batches[1]], strict=True):
-            assert flight in batch.flights
-            assert (flight.job_id, flight.queued) == (batch.job_id, batch.queued)
-            assert (flight.fingerprint, flight.changes) == ("data", flight.question.entity_id % 5)
-            assert (flight.tries, flight.outcome) == (1, None)
+        for pending, batch in zip(added, [sent.batches[0]] * 2 + [sent.batches[1]], strict=True):
+            assert pending in batch.pending
+            assert (pending.job_id, pending.queued) == (batch.job_id, batch.queued)
+            assert (pending.fingerprint, pending.changes) == ("data", pending.question.subject % 5)
+            assert (pending.tries, pending.outcome) == (1, None)
         assert sent.batches[0].job_id != sent.batches[1].job_id
 
     asyncio.run(run())
@@ -131,13 +132,13 @@ def test_each_worker_is_given_two_jobs_and_the_rest_waits_for_one_to_be_done(wor
         sent.add(102)
         await turn()
         assert sent.ids == [[number] for number in range(jobs)], "the last three gather"
-        sent.land(jobs - 1)
+        sent.resolve(jobs - 1)
         assert sent.ids[jobs:] == [[100, 101, 102]], "one is done, so they leave at once"
 
     asyncio.run(run())
 
 
-def test_a_job_is_done_when_its_last_question_is_answered() -> None:
+def test_a_job_is_done_when_its_last_pendingis_answered() -> None:
     async def run() -> None:
         sent = Sent(workers=1)
         sent.add(1, 2)
@@ -146,13 +147,13 @@ def test_a_job_is_done_when_its_last_question_is_answered() -> None:
         await turn()
         sent.add(4)
         first = sent.batches[0].job_id
-        sent.gathering.landed("a job that nobody knows")
-        sent.gathering.landed(first)
+        sent.gathering.resolved("a job that nobody knows")
+        sent.gathering.resolved(first)
         assert sent.ids == [[1, 2], [3]]
-        sent.gathering.landed(first)
+        sent.gathering.resolved(first)
         assert sent.ids == [[1, 2], [3], [4]]
         sent.add(5)
-        sent.gathering.landed(first)  # told once more
+        sent.gathering.resolved(first)  # told once more
         await turn()
         assert sent.ids == [[1, 2], [3], [4]], "two jobs are under way"
 
@@ -171,7 +172,7 @@ def test_a_batch_that_is_full_leaves_at_once_and_the_next_gathers() -> None:
         sent.add(3000)
         await turn()
         assert sent.ids[1:] == [[2000]]
-        sent.land(1)
+        sent.resolve(1)
         assert sent.ids[2:] == [[3000]]
 
     asyncio.run(run())
@@ -185,9 +186,9 @@ def test_kinds_share_the_workers_and_leave_while_there_are_any() -> None:
             await turn()
         sent.add(3)
         sent.add(4, kind=Kind.SIMILAR)
-        sent.land(0)
+        sent.resolve(0)
         assert sent.ids == [[1], [2], [3]], "one job is done, one more may leave"
-        sent.land(1)
+        sent.resolve(1)
         assert sent.ids == [[1], [2], [3], [4]]
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from shared.datasets.generate.titles import draw_titles
 from shared.datasets.generate.words import TAGS
-from shared.genres import NO_GENRES
+from shared.genres import NO_GENRES, join_genres
 
 N_FACTORS = 8
 
@@ -41,7 +41,7 @@ _GENRE_WEIGHT = 0.75
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class GeneratedMovies:
     """Movies in the order of their ids; every array has one row a movie.
 
     Attributes
@@ -70,7 +70,7 @@ class Catalogue:
     tag_affinities: npt.NDArray[np.float32]
 
 
-def draw_catalogue(n_movies: int, rng: np.random.Generator) -> Catalogue:
+def draw_movies(n_movies: int, rng: np.random.Generator) -> GeneratedMovies:
     """Draw the movies of a data set."""
     gaps = rng.geometric(np.linspace(0.95, 0.15, n_movies))
     movie_ids = np.cumsum(gaps).astype(np.int32)
@@ -81,7 +81,7 @@ def draw_catalogue(n_movies: int, rng: np.random.Generator) -> Catalogue:
 
     listed = _draw_genres(n_movies, rng)
     listed[(rng.random(n_movies) < _SHARE_WITHOUT_GENRES) & (ranks > n_movies // 3)] = False
-    genres = ["|".join(GENRES[i] for i in np.flatnonzero(row)) or NO_GENRES for row in listed]
+    genres = [join_genres([GENRES[i] for i in np.flatnonzero(row)]) or NO_GENRES for row in listed]
 
     loadings = rng.standard_normal((len(GENRES), N_FACTORS))
     around = listed @ loadings / np.sqrt(np.maximum(listed.sum(axis=1), 1))[:, None]
@@ -91,7 +91,7 @@ def draw_catalogue(n_movies: int, rng: np.random.Generator) -> Catalogue:
     fame = 1 - ranks / n_movies
     biases = 0.40 * rng.standard_normal(n_movies) + 0.5 * fame
     years = np.maximum(_LAST_YEAR - rng.exponential(20, n_movies).astype(np.int64), _FIRST_YEAR)
-    return Catalogue(
+    return GeneratedMovies(
         movie_ids=movie_ids,
         titles=draw_titles(years, rng),
         genres=genres,
@@ -105,7 +105,7 @@ def draw_catalogue(n_movies: int, rng: np.random.Generator) -> Catalogue:
 
 
 def draw_relevance(
-    catalogue: Catalogue, movies: npt.NDArray[np.int64], rng: np.random.Generator
+    catalogue: GeneratedMovies, movies: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Draw the tag genome of some movies: how well each tag fits each of them.
 

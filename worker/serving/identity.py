@@ -1,4 +1,8 @@
-"""Telling whether a movie of one data set is the same in another."""
+"""Tells whether a movie of one data set is the same in another.
+
+It is in this room because answers depend on it: a model may be of other data than the database holds. A
+training only writes the numbers into the version that is going to be served.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,6 +12,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from worker.arrays import Layout, artifact_errors, map_array, require_layouts, save_array
+from worker.ids import IdIndex
 
 _FILE = "movies.identity.npy"
 
@@ -83,9 +88,6 @@ def other_movies(
     """
     if known is None or not len(found):
         return np.ones(len(movie_ids), dtype=bool)
-    ids = np.asarray(found_ids, dtype=np.int64)
-    order = np.argsort(ids)
-    places = np.minimum(np.searchsorted(ids, movie_ids, sorter=order), len(ids) - 1)
-    match = order[places]
-    different: NDArray[np.bool_] = (ids[match] != movie_ids) | (found[match] != known)
+    places = IdIndex(np.asarray(found_ids, dtype=np.int64)).find(movie_ids)
+    different: NDArray[np.bool_] = (places < 0) | (found[places] != known)
     return different

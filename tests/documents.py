@@ -4,9 +4,9 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from tests.conftest import PROJECT
+PROJECT = Path(__file__).parent.parent
 
 _CODE_SPAN = re.compile(r"`([^`\n]+)`")
 _CODE_LINE = re.compile(r"^(?: {4}|\t)(?!.*[│┌└]).*$", re.MULTILINE)

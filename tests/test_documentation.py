@@ -44,6 +44,7 @@ BUILT_ELSEWHERE = frozenset(
         "gateway/rankings/pending.py",
         "shared/lua.py",
         "shared/redis_server/",
+        "tests/gateway/test_dispatcher.py",
         "worker/heartbeat_thread.py",
         "worker/jobs/",
         "worker/jobs/handlers.py",

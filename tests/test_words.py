@@ -14,7 +14,7 @@ OLD_WORDS = {
     r"\bAnswerMemory\b|\b(state|context)\.memory\b|\bmemory\.(put|get|token)\(": "answer cache",
     r"\bstate_of\b|\bopen_state\b|\bstate: State\b|gateway\.context import .*\bState\b": "gateway context",
     r"\b_?[Pp]ulse\b": "heartbeat thread",
-    r"\bprofiles\b": "user ratings",
+    r"(?<!\")\bprofiles\b(?!\")": "user ratings",
     r"\bgateway[./]paths\b": "urls",
     r"\bPatience\b|\bpatience\b": "wait timer",
     r"\b[Tt]all(y|ies)\b": "request counts",

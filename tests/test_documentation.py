@@ -186,34 +186,42 @@ def test_every_problem_is_documented() -> None:
 # --- commands --------------------------------------------------------------------------------------------
 
 
-def _commands(group: TyperGroup, *before: str) -> Iterator[str]:
+def _commands(group: TyperGroup, *before: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield all commands with their options."""
     for name, command in group.commands.items():
-        yield " ".join([*before, name])
+        yield (
+            " ".join([*before, name]),
+            {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"},
+        )
         if isinstance(command, TyperGroup):
             yield from _commands(command, *before, name)
 
 
-def _all_commands() -> set[str]:
+def _all_commands() -> dict[str, set[str]]:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    return set(_commands(group))
+    return dict(_commands(group))
 
 
 def test_every_command_is_shown_somewhere() -> None:
     shown = "\n".join(line for document in documents() for line in code(document))
     commands = _all_commands()
-    assert {"up", "data import"} <= commands
+    assert {"up", "data import"} <= set(commands)
     assert {name for name in commands if not re.search(rf"movierec {name}(?![\w-])", shown)} == set()
 
 
-def test_no_command_is_shown_that_there_is_not() -> None:
+def test_no_command_or_option_is_shown_that_there_is_not() -> None:
     commands = _all_commands()
-    groups = {command.partition(" ")[0] for command in commands if " " in command}
     for document in documents():
         for line in code(document):
-            for first, second in re.findall(r"(?<![\w-])movierec ([a-z]+)(?: ([a-z]+))?", line):
-                assert first in commands, (document, line)
-                assert first not in groups or not second or f"{first} {second}" in commands, (document, line)
+            for shown in re.findall(r"(?<![\w-])movierec ([a-z][^#`]*)", line):
+                words = shown.split()
+                name = next((n for n in (" ".join(words[:2]), words[0]) if n in commands), None)
+                assert name is not None, (document, line)
+                is_group = any(other.startswith(f"{name} ") for other in commands)
+                assert not is_group or words[1:] in ([], ["--help"]), (document, line)
+                options = {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)}
+                assert options <= commands[name], (document, line)
 
 
 def test_every_target_of_make_that_is_shown_is_there() -> None:

@@ -15,10 +15,11 @@ from scipy import sparse
 
 from shared.datasets.model import Dataset
 from shared.progress import Progress, Step
+from shared.result_files import write_files
 from worker.evaluation import Contender, Split, cross_validate
 from worker.evaluation.cross_validation import fold_numbers
 from worker.evaluation.results import summary
-from worker.models.base import TrainingData
+from worker.models.training_data import TrainingData
 from worker.training.pipeline import training_data
 
 CONTENDERS = {
@@ -47,9 +48,8 @@ def run(dataset: Dataset, *, n_folds: int, seed: int, results: Path, progress: P
         "results": [{"model": label, "rmse": summary(values)} for label, values in errors.items()],
     }
     table = render(document)
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "bench_accuracy.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    (results / "bench_accuracy.txt").write_text(table, encoding="utf-8")
+    files = {"bench_accuracy.json": json.dumps(document, indent=2) + "\n", "bench_accuracy.txt": table}
+    write_files(results, {name: text.encode() for name, text in files.items()})
     return table
 
 

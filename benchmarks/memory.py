@@ -16,7 +16,6 @@ import numpy as np
 import redis
 from rq.utils import as_text
 
-from cli.redis_server import RedisServer
 from shared.contract.jobs import BATCH_LIMIT, QueueName
 from shared.contract.keys import worker as worker_key
 from shared.contract.keys import workers as workers_key
@@ -28,6 +27,7 @@ from shared.processes.children import Child, stop_process
 from shared.queue.connections import connect
 from shared.queue.heartbeat import Heartbeat
 from shared.queue.jobs import enqueue_rankings, fetch_job
+from shared.redis_server.server import RedisServer
 from shared.settings import Settings
 
 _BARE = (
@@ -51,7 +51,7 @@ def run(settings: Settings, n_workers: int) -> str:
         redis_server = RedisServer(directory / "redis")
         redis_server.start()
         bare = subprocess.Popen(
-            [sys.executable, "-c", _BARE, redis_server.url],
+            [sys.executable, "-P", "-c", _BARE, redis_server.url],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

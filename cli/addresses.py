@@ -1,4 +1,4 @@
-"""Where the gateway listens, and the address under which it is reached from here."""
+"""Checks the address that the gateway is to listen on, and tells its URL."""
 
 import errno
 import ipaddress
@@ -11,14 +11,14 @@ _NOT_OURS = {errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT}
 
 
 def require_address(settings: GatewaySettings, *, by_option: bool) -> None:
-    """Check that the gateway can listen where it shall.
+    """Check that the gateway can listen on its host and port.
 
     Parameters
     ----------
     settings : GatewaySettings
-        With host and port.
+        Settings with host and port.
     by_option : bool
-        Whether the host was named by ``--host``, and not by the variable.
+        Whether the host was given by ``--host`` instead of the variable.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def _wrong_host(host: str, by_option: bool, reason: str) -> ConfigurationError:
 
 
 def base_url(settings: GatewaySettings) -> str:
-    """Return where the gateway is reached from this machine."""
+    """Return the URL of the gateway for this machine."""
     host = settings.host
     try:
         if ipaddress.ip_address(host).is_unspecified:

@@ -1,4 +1,4 @@
-"""Where libraries keep what they would rather not compute or ask again."""
+"""Directories for the caches of libraries."""
 
 import os
 import stat
@@ -14,9 +14,9 @@ _PLACES = {"NUMBA_CACHE_DIR": "numba", "SURPRISE_DATA_FOLDER": "surprise", "MPLC
 def keep_caches_in_data_dir() -> None:
     """Let numba, Surprise and matplotlib write to ``DATA_DIR/cache``.
 
-    Of their own accord they write beside the program or into the home directory, and fail where they cannot.
-    They read these variables when they are imported. Variables that are set already stay; where
-    ``DATA_DIR`` cannot be written, a directory of ours among the temporary ones takes its place.
+    By default they write beside the program or into the home directory, and fail where they cannot. They read
+    these variables when they are imported. Variables that are already set are kept; if ``DATA_DIR`` cannot be
+    written, a temporary directory is used.
     """
     missing = [name for name in _PLACES if not os.environ.get(name)]
     if not missing:
@@ -24,7 +24,7 @@ def keep_caches_in_data_dir() -> None:
     try:
         directory = load(Settings).data_dir.absolute() / "cache"
     except (ConfigurationError, OSError):
-        return  # whoever needs the settings says what is wrong with them
+        return  # the command that needs the settings reports the error
     if not _can_be_made(directory):
         found = _temporary_directory()
         if found is None:
@@ -35,13 +35,13 @@ def keep_caches_in_data_dir() -> None:
 
 
 def _can_be_made(directory: Path) -> bool:
-    """Tell whether a directory can be written, without making it: most commands need none."""
+    """Tell whether a directory can be created and written, without creating it: few commands need it."""
     there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def _temporary_directory() -> Path | None:
-    """Return a directory that nobody else can write: numba runs what it finds there."""
+    """Return a directory that no other user can write, since numba runs the code it finds there."""
     try:
         directory = Path(tempfile.gettempdir()) / f"movierec-{os.getuid()}"
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -49,5 +49,5 @@ def _temporary_directory() -> Path | None:
         if stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o077:
             return directory
         return Path(tempfile.mkdtemp(prefix="movierec-"))
-    except OSError:  # no place at all; the libraries try their own
+    except OSError:  # none can be written; the libraries try their defaults
         return None

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, progress and errors on standard error."""
+"""Prints results on standard output, and progress and errors on standard error."""
 
 import contextlib
 import io
@@ -20,21 +20,21 @@ _LINE_INTERVAL_SECONDS = 5.0
 
 
 def replace_what_cannot_be_shown() -> None:
-    """Print a question mark for what the terminal's encoding does not have, instead of failing."""
+    """Print a question mark for characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def tell(text: str, console: Console = status) -> None:
-    """Print for whoever may still look: a full disk or a closed terminal must not end a service."""
+    """Print, and ignore a full disk or a closed terminal, which must not end a service."""
     with contextlib.suppress(OSError, ValueError):
         console.print(text, markup=False)
 
 
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Show steps as bars on a terminal, and as a line now and then elsewhere."""
+    """Show progress as bars on a terminal, and as occasional lines elsewhere."""
     if not status.is_terminal:
         yield _Lines()
         return
@@ -65,7 +65,7 @@ def show_progress() -> Iterator[Progress]:
 
 
 class _Lines:
-    """Plain lines: the first and the last of a phase, and one every few seconds."""
+    """Prints plain lines: the first and last step of a phase, and one every few seconds."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -75,7 +75,7 @@ class _Lines:
 
     def __call__(self, step: Step) -> None:
         now = time.monotonic()
-        if step.done <= self._done.get(step.phase, step.done):  # new, or begun anew
+        if step.done <= self._done.get(step.phase, step.done):  # a new phase, or one that starts again
             self._started[step.phase] = now
         self._done[step.phase] = step.done
         if step.phase != self._phase:

@@ -1,4 +1,4 @@
-"""Where a command's data comes from."""
+"""Reads the data set of a command."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from shared.settings import Settings
 def load_dataset(
     settings: Settings, directory: Path | None, *, skip_bad_rows: bool, progress: Progress
 ) -> Dataset:
-    """Read files if a directory is named, else the database."""
+    """Read the files in a directory if one is given, else the database."""
     if directory is not None:
         return read_dataset(directory, skip_bad_rows=skip_bad_rows, progress=progress)
     return bulk.read_dataset(open_database(settings.database))[1]

@@ -1,4 +1,4 @@
-"""Data in the database and a model on disk: what a first start needs."""
+"""Prepares a first start: imports data and trains a model."""
 
 import multiprocessing
 import signal
@@ -22,9 +22,9 @@ _DEMO_RATINGS, _DEMO_USERS, _DEMO_MOVIES = 100_000, 1_000, 4_000
 
 
 def is_prepared(settings: WorkerSettings, data: Path | None, algorithm: str | None) -> bool:
-    """Tell quickly whether a start needs nothing of :func:`prepare`."""
+    """Tell quickly whether :func:`prepare` would have nothing to do."""
     if data is not None:
-        return False  # whether the files changed takes reading them
+        return False  # only reading the files tells whether they changed
     engine = open_database(settings.database)
     imported = _current_import(engine)
     engine.dispose()
@@ -36,7 +36,7 @@ def is_prepared(settings: WorkerSettings, data: Path | None, algorithm: str | No
         return False
     if imported is None or manifest is None or not _fits(manifest, imported, algorithm):
         return False
-    # In a child, which costs half of a new interpreter: what computes would stay in memory, with its threads.
+    # In a forked child, at half the cost of a new interpreter: the numerical libraries would stay in memory.
     check = multiprocessing.get_context("fork").Process(target=_load, args=(store, manifest.version))
     check.start()
     check.join()
@@ -46,19 +46,19 @@ def is_prepared(settings: WorkerSettings, data: Path | None, algorithm: str | No
 def prepare(
     settings: WorkerSettings, data: Path | None, algorithm: str, *, asked_for: bool, skip_bad_rows: bool
 ) -> None:
-    """Import data and train a model, whichever is missing or out of date.
+    """Import data and train a model where they are missing or out of date.
 
     Parameters
     ----------
     settings : WorkerSettings
-        Where everything is.
+        Settings with the directories and the database.
     data : Path or None
-        Directory of the files; None for what the database holds, else files in ``DATA_DIR``, else a
-        download, else generated data.
+        Directory of the files. None: the data in the database, else files in ``DATA_DIR``, else a download,
+        else generated data.
     algorithm : str
-        What to train with.
+        Algorithm to train.
     asked_for : bool
-        Whether the algorithm was named by the user, so that a model of another one is replaced.
+        Whether the user chose the algorithm, so that a model of another algorithm is replaced.
     skip_bad_rows : bool
         Leave out rows that cannot be read.
     """
@@ -88,7 +88,7 @@ def prepare(
 
 
 def _find_data(data_dir: Path) -> Path:
-    """Return a directory with files: our own, downloaded, or made up when there is no network."""
+    """Return a directory with files: found in ``DATA_DIR``, downloaded, or, without a network, generated."""
     from shared.datasets.download import download
     from shared.datasets.layouts import find_dataset
 
@@ -101,7 +101,7 @@ def _find_data(data_dir: Path) -> Path:
     try:
         with show_progress() as progress:
             return download(DEFAULT_DATASET, data_dir, progress=progress)
-    except NoNetworkError as error:  # nothing else may lead to data that is made up
+    except NoNetworkError as error:  # no other error may lead to generated data
         status.print(str(error), style="yellow", markup=False)
         status.print(
             "[yellow]Generating demo data instead: these movies, users and ratings are made up.[/yellow]"
@@ -120,8 +120,8 @@ def _current_import(engine: Engine) -> Import | None:
 
 
 def _current_manifest(store: ArtifactStore) -> Manifest | None:
-    """Return what the current version says of itself, None if there is none that a worker would serve."""
-    from worker.serving import LoadedModel  # with all that computes
+    """Return the manifest of the current version, None if there is none that a worker would serve."""
+    from worker.serving import LoadedModel  # imports the numerical libraries
 
     try:
         version = store.current_version()
@@ -132,11 +132,11 @@ def _current_manifest(store: ArtifactStore) -> Manifest | None:
 
 
 def _load(store: ArtifactStore, version: str) -> None:
-    """Load a version as workers do; end this process with 1 if it cannot be."""
+    """Load a version as workers do; exit with status 1 if that fails."""
     from worker.serving import LoadedModel
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # the handlers are those of the process that waits for this one
+        signal.signal(number, signal.SIG_DFL)  # the inherited handlers are those of the parent
     try:
         LoadedModel.load(store, version)
     except ArtifactError:

@@ -1,4 +1,4 @@
-"""Results of commands as a person reads them."""
+"""Prints the results of commands."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.table import Table
 from cli.console import output, status
 from shared.artifacts.store import Manifest
 
-if TYPE_CHECKING:  # importing it takes pandas, for which every start would wait
+if TYPE_CHECKING:  # these import pandas, which would slow down every start
     from shared.datasets.importing import ImportOutcome
     from shared.datasets.model import Dataset, ReadReport
 
 
 def print_import(outcome: ImportOutcome) -> None:
-    """Tell what an import brought, and what was odd about it."""
+    """Print what was imported, and what was unusual about it."""
     new = outcome.imported
     sizes = (
         f"{new.n_ratings:,} ratings of {new.n_movies:,} movies by {new.n_users:,} users, {new.n_tags:,} tags"
@@ -28,7 +28,7 @@ def print_import(outcome: ImportOutcome) -> None:
 
 
 def print_dry_run(dataset: Dataset, *, skip_bad_rows: bool) -> None:
-    """Tell what an import would bring."""
+    """Print what an import would bring."""
     n_users = dataset.ratings["user_id"].nunique()
     output.print(
         f"{dataset.name} holds {len(dataset.ratings):,} ratings of {len(dataset.movies):,} movies "
@@ -61,7 +61,7 @@ def _print_report(report: ReadReport, skipped: str = "were skipped") -> None:
 
 
 def print_model(manifest: Manifest) -> None:
-    """Tell what was trained."""
+    """Print what was trained."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("model", manifest.version)
     table.add_row("algorithm", manifest.algorithm)

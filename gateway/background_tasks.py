@@ -37,6 +37,23 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     await asyncio.gather(*ending, return_exceptions=True)  # so that no error counts as unseen
 
 
+class TaskSet:
+    """Short tasks that run beside the one that starts them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        """Start a task, which handles its own errors."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the event loop alone would not keep it alive
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """Cancel those that still run."""
+        await end(self._tasks)
+
+
 @dataclass
 class Health:
     """How a background task is doing.

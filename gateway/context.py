@@ -1,4 +1,4 @@
-"""What the routes of one gateway process share."""
+"""Connections and caches of a gateway process, which all of its requests share."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,24 +9,25 @@ from typing import TypeVar
 import redis
 import structlog
 from fastapi import Request
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from gateway import background_tasks
 from gateway.catalogue.movies import Catalogue
 from gateway.http import urls
-from gateway.http.access_log import Tally
+from gateway.http.access_log import RequestCounts
 from gateway.http.path_prefix import Prefix
 from gateway.http.problems import DatabaseUnavailable
-from gateway.load.shedding import Door
-from gateway.load.workers import Fleet
-from gateway.rankings.answer_cache import AnswerMemory
+from gateway.load.admission import Admission
+from gateway.load.shedding import LoadShedder
+from gateway.load.workers import Workers
+from gateway.rankings.answer_cache import AnswerCache
 from gateway.rankings.cache import RankingCache
 from gateway.rankings.dispatcher import Dispatcher
+from gateway.rankings.kinds import ANSWERS
 from gateway.rankings.popularity import Popularity
 from shared.artifacts.store import ArtifactStore
-from shared.contract.kinds import Kind
 from shared.contract.news import News
-from shared.database import queries
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.database.files import Probe, probe
 from shared.errors import ArtifactError
@@ -45,8 +46,8 @@ _REDIS_SECONDS = 1.5
 
 
 @dataclass
-class State:
-    """Connections and memory of a gateway.
+class GatewayContext:
+    """Connections and caches of a gateway.
 
     Attributes
     ----------
@@ -56,21 +57,23 @@ class State:
         The queue, for RQ.
     store : ArtifactStore
         The model versions.
-    memory : AnswerMemory
+    answer_cache : AnswerCache
         Answers that can be sent at once.
-    fleet : Fleet
-        The workers.
+    workers : Workers
+        Which workers are alive.
+    admission : Admission
+        Refuses what would not be done in time.
     dispatcher : Dispatcher
-        The way to them.
+        Asks the workers.
     popularity : Popularity
         What is asked most.
-    door : Door
-        Turns away what is too much.
+    load_shedder : LoadShedder
+        Rejects questions early when overloaded.
     prefix : Prefix
         Where clients see the service.
     supervisor : Supervisor
         Runs the background tasks.
-    tally : Tally
+    request_counts : RequestCounts
         Counts the usual answers.
     catalogue : Catalogue
         The movies, replaced as a whole after an import.
@@ -79,48 +82,60 @@ class State:
     engine: Engine
     jobs: redis.Redis
     store: ArtifactStore
-    memory: AnswerMemory
-    fleet: Fleet
+    answer_cache: AnswerCache
+    workers: Workers
+    admission: Admission
     dispatcher: Dispatcher
     popularity: Popularity
-    door: Door
+    load_shedder: LoadShedder
     prefix: Prefix
     supervisor: background_tasks.Supervisor
-    tally: Tally = field(default_factory=Tally)
+    request_counts: RequestCounts = field(default_factory=RequestCounts)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
     _catching_up: asyncio.Lock = field(default_factory=asyncio.Lock)
     _file: tuple[int, int] | None = None
 
-    async def user_exists(self, user_id: int) -> bool:
-        """Tell whether a user has rated anything; the database is asked only for one who is new."""
-        return self.catalogue.has_user(user_id) or await asyncio.to_thread(self._look_up, user_id)
+    async def require_subject(self, question: Question) -> None:
+        """Refuse a question about a user who has rated nothing, or a movie that does not exist.
 
-    def _look_up(self, user_id: int) -> bool:
+        The database is asked only for users who are new.
+
+        Raises
+        ------
+        UnknownUser, UnknownMovie
+        """
+        about, subject = ANSWERS[question.kind].about, question.subject
+        if about.is_listed(self.catalogue, subject):
+            return
+        if about.look_up is None or not await asyncio.to_thread(self._look_up, about.look_up, subject):
+            raise about.unknown(subject)
+
+    def _look_up(self, exists: Callable[[Connection, int], bool], subject: int) -> bool:
         with self.engine.connect() as connection:
-            return queries.user_exists(connection, user_id)
+            return exists(connection, subject)
 
     def watch(self) -> None:
-        """Have this process look after itself for as long as it lives, each thing apart from the others."""
+        """Start the background tasks, one for each thing, so that none of them stops another."""
         supervisor = self.supervisor
-        supervisor.keep("overload", self.door.watch)
+        supervisor.keep("overload", self.load_shedder.watch)
         supervisor.every(_CHECK_SECONDS, "imports", self.catch_up)
         supervisor.every(_CHECK_SECONDS, "warming", self._warm, essential=False)
         supervisor.every(_FLUSH_SECONDS, "popularity", self.popularity.flush, essential=False)
         supervisor.every(_FLUSH_SECONDS, "report", self._report, essential=False)
 
     async def catch_up(self) -> None:
-        """Take over what was imported since, or a database that was put in the place of the old one.
+        """Load what was imported since, or a database that was put in the place of the old one.
 
-        Of several who ask for that at once, one does it.
+        Of several calls at once, one does it.
         """
         async with self._catching_up:
             found = await asyncio.to_thread(probe, self.engine)
             if found == Probe(self.catalogue.fingerprint, self._file):
                 return
             catalogue = await asyncio.to_thread(Catalogue.load, self.engine)
-            # In one turn of the event loop: nobody sees the one without the other.
+            # In one turn of the event loop: no request sees the one without the other.
             self.catalogue, self._file = catalogue, found.file
-            self.memory.clear()
+            self.answer_cache.clear()
             log.info("catalogue loaded", data=catalogue.fingerprint, movies=len(catalogue))
 
     async def of_one_data_set(self, read: Callable[[Catalogue], Awaitable[T | None]]) -> T:
@@ -148,11 +163,11 @@ class State:
         await self.popularity.warm(self.catalogue.fingerprint)
 
     async def _report(self) -> None:
-        remembered, self.memory.answered = self.memory.answered, 0
-        self.tally.report(remembered, len(self.memory))
-        turned_away, self.door.turned_away = self.door.turned_away, 0
-        if turned_away:
-            log.warning("more is asked than can be answered", turned_away=turned_away)
+        from_memory, self.answer_cache.answered = self.answer_cache.answered, 0
+        self.request_counts.report(from_memory, len(self.answer_cache))
+        shed, self.load_shedder.shed = self.load_shedder.shed, 0
+        if shed:
+            log.warning("more is asked than can be answered", shed=shed)
 
 
 def current_version(store: ArtifactStore) -> str | None:
@@ -164,51 +179,50 @@ def current_version(store: ArtifactStore) -> str | None:
 
 
 @asynccontextmanager
-async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
+async def open_context(settings: GatewaySettings) -> AsyncIterator[GatewayContext]:
     """Connect a gateway, and disconnect it at the end."""
     engine = await asyncio.to_thread(open_database, settings.database)
     queue, cache = (connect_async(url, _REDIS_SECONDS) for url in (settings.queue, settings.cache))
     jobs = connect(settings.queue, _REDIS_SECONDS)
     store = ArtifactStore(settings.models)
-    memory = AnswerMemory(settings.local_cache_mb * 2**20, settings.local_cache_ttl)
+    answer_cache = AnswerCache(settings.local_cache_mb * 2**20, settings.local_cache_ttl)
 
     def forget(news: News | None) -> None:
         if news is None:
-            memory.clear()
+            answer_cache.clear()
             return
-        for entity_id in news.ids:
-            stale = [urls.ranking(news.kind, entity_id)]
-            if news.kind is Kind.SUGGESTED:
-                stale.append(urls.rated(entity_id))
-            memory.forget(stale, entity_id)
+        for subject in news.ids:
+            answer_cache.forget(urls.all_about(Question(news.kind, subject)), subject)
 
-    async def user_exists(user_id: int) -> bool:
-        return await state.user_exists(user_id)
+    def require_subject(question: Question) -> Awaitable[None]:
+        return context.require_subject(question)
 
     own_cache = cache if settings.cache != settings.queue else None
-    fleet = Fleet(queue, settings.queue_cap, current_version(store), memory.clear, own_cache)
+    workers = Workers(queue, current_version(store), answer_cache.clear, own_cache)
+    admission = Admission(workers, settings.queue_cap)
     dispatcher = Dispatcher(
-        RankingCache(cache), queue, jobs, fleet, user_exists, forget, settings.wait_budget
+        RankingCache(cache), queue, jobs, workers, admission, require_subject, forget, settings.wait_budget
     )
     supervisor = background_tasks.Supervisor()
-    state = State(
+    context = GatewayContext(
         engine=engine,
         jobs=jobs,
         store=store,
-        memory=memory,
-        fleet=fleet,
+        answer_cache=answer_cache,
+        workers=workers,
+        admission=admission,
         dispatcher=dispatcher,
-        popularity=Popularity(queue, jobs, fleet, memory),
-        door=Door(dispatcher),
+        popularity=Popularity(queue, jobs, workers, answer_cache),
+        load_shedder=LoadShedder(admission, dispatcher.pending),
         prefix=Prefix.of_settings(settings),
         supervisor=supervisor,
     )
     try:
-        await state.catch_up()
-        await fleet.start(supervisor)
+        await context.catch_up()
+        await workers.start(supervisor)
         await dispatcher.start(supervisor)
-        state.watch()
-        yield state
+        context.watch()
+        yield context
     finally:
         await supervisor.stop()
         await dispatcher.stop()
@@ -218,7 +232,7 @@ async def open_state(settings: GatewaySettings) -> AsyncIterator[State]:
         engine.dispose()
 
 
-async def state_of(request: Request) -> State:
-    """Return the state of a request's gateway; for ``Depends``, which runs plain functions in threads."""
-    state: State = request.app.state.gateway
-    return state
+async def context_of(request: Request) -> GatewayContext:
+    """Return the context of a request's gateway; for ``Depends``, which runs plain functions in threads."""
+    context: GatewayContext = request.app.state.gateway
+    return context

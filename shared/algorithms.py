@@ -1,4 +1,4 @@
-"""The algorithms a model can be trained with, and their parameters.
+"""Lists the algorithms that a model can be trained with, and checks their parameters.
 
 Both sides need this: the gateway refuses a bad request before it becomes a job, the worker trains.
 """
@@ -13,14 +13,14 @@ from shared.errors import ConfigurationError
 
 _LONGEST_SECONDS = 7 * 24 * 3600.0
 _SHOWN_CHARACTERS = 80
-"""Of a value, and of a name, that somebody sent and that is wrong."""
+"""How much of a wrong value or name an error message shows."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHOWN_CHARACTERS
 
 
 class AlgorithmConfig(BaseModel):
-    """Parameters of an algorithm; unknown ones, and what is no finite number, are refused."""
+    """Parameters of an algorithm; unknown ones and numbers that are not finite are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -123,7 +123,7 @@ class BayesConfig(AlgorithmConfig):
         kept = self.n_sweeps - burn_in
         if kept < 1:
             raise ValueError(f"burn_in={burn_in} leaves no sweep to keep of n_sweeps={self.n_sweeps}")
-        # The default means as many as there are: who only wants a short training need not know of it.
+        # The default means as many as there are: a short training needs no n_samples.
         if self.n_samples > kept and self.n_samples != type(self).model_fields["n_samples"].default:
             raise ValueError(
                 f"n_samples={self.n_samples} are more than the {kept} sweeps that n_sweeps={self.n_sweeps} "
@@ -155,6 +155,9 @@ def config_class(algorithm: str) -> type[AlgorithmConfig]:
 
 def split_parameter(text: str) -> tuple[str, str]:
     """Split ``NAME=VALUE``.
+
+    >>> split_parameter("n_factors=8")
+    ('n_factors', '8')
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The joined form of genres, and how it is read: the one place that knows both."""
+"""Joins and splits genres: the one place that knows how they are written in files and in the database."""
 
 NO_GENRES = "(no genres listed)"
 """What MovieLens writes where there are none; in any case, and read only."""
@@ -18,5 +18,9 @@ def split_genres(joined: str) -> list[str]:
 
 
 def join_genres(genres: list[str]) -> str:
-    """Return the joined form, empty for none."""
+    """Return the joined form, empty for none.
+
+    >>> join_genres(["Drama", "War"])
+    'Drama|War'
+    """
     return _SEPARATOR.join(genres)

@@ -1,4 +1,4 @@
-"""Log lines, for people or for machines, in every process alike."""
+"""Logging, in the same form in every process."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from shared.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send everything that is logged, also by libraries, to standard error in one form."""
+    """Write all log lines, including those of libraries, to standard error in one form."""
     shared_processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -25,15 +25,15 @@ def configure_logging(settings: Settings) -> None:
     if settings.log_format == "json":
         renderers = [structlog.processors.JSONRenderer(serializer=_json)]
     else:
-        renderers = [_disarm, structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else _plain_line]
+        renderers = [_escape, structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else _plain_line]
     structlog.configure(
         processors=[*shared_processors, *renderers],
         wrapper_class=_never_raising(getattr(logging, settings.log_level)),
-        # Straight to the file: by way of the standard library's loggers a line takes three times as long.
+        # Directly to the file: through the standard library's loggers, a line takes three times as long.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.raiseExceptions = False  # the standard library's way to say the same of its handlers
+    logging.raiseExceptions = False  # likewise, the standard library's handlers must not raise
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -44,19 +44,19 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    # They tell of every job and every request; we log our own line for each.
+    # They log every job and every request, for which there are lines of our own.
     for name in ("rq.worker", "rq.job", "rq.queue", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _never_raising(level: int) -> type:
-    """Return a logger's class for which a line that cannot be written or rendered is lost, and no more.
+    """Return a logger class that drops lines that cannot be rendered or written, instead of raising.
 
-    A full disk or a closed standard error must not end the work that the line was about.
+    A full disk or a closed standard error must not end the work that logs.
     """
     base: Any = structlog.make_filtering_bound_logger(level)
 
-    class NeverRaising(base):  # type: ignore[misc]  # structlog makes the class at run time
+    class NeverRaising(base):  # type: ignore[misc]  # structlog creates the class at run time
         def _proxy_to_logger(self, method_name: str, event: str | None = None, *args: Any, **kw: Any) -> Any:
             with contextlib.suppress(Exception):
                 return super()._proxy_to_logger(method_name, event, *args, **kw)
@@ -67,18 +67,19 @@ def _never_raising(level: int) -> type:
 def _json(event: Mapping[str, Any], **options: Any) -> str:
     try:
         line = orjson.dumps(event, default=str).decode()
-    except TypeError:  # half of a surrogate pair, as in the name of a file that is not UTF-8
+    except TypeError:  # an unpaired surrogate, as in a file name that is not UTF-8
         return json.dumps(event, default=str)
     if line.isprintable():
         return line
     return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
 
 
-def _disarm(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what a terminal or a reader of lines would obey: much of what is logged was sent by strangers.
+def _escape(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape characters that are not printable, since much of what is logged was sent by strangers.
 
-    That is every character that is not printable: control characters, other ends of a line, what turns the
-    direction of writing. A traceback keeps its lines; they are indented, so that none looks like an event.
+    These are control characters, line ends, and characters that change the direction of writing, which a
+    terminal or a reader of lines would obey. A traceback keeps its lines, indented so that none looks like
+    an event.
     """
     for name, value in list(event.items()):
         if name == "exception" and value:
@@ -98,7 +99,7 @@ def _printable(text: str) -> str:
 
 
 def _plain_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    """Return what structlog's renderer for a console would, without colours, in a fifth of the time."""
+    """Return the line of structlog's console renderer without colours, in a fifth of its time."""
     timestamp, level, what = (event.pop(name, "") for name in ("timestamp", "level", "event"))
     trace = event.pop("exception", None)
     fields = " ".join(

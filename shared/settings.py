@@ -1,6 +1,6 @@
-"""Settings, read from the environment and from a ``.env`` file; one class per process.
+"""Settings from the environment and from a ``.env`` file; one class per process.
 
-Every variable is described in ``.env.example``; names there are the field names in capitals.
+Every variable is described in ``.env.example``, under the name of its field in capitals.
 """
 
 import json
@@ -17,13 +17,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from shared.errors import ConfigurationError
 
 PATH_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,64}){0,16}")
-"""What a service may be mounted below: plain segments, that can stand in a link or a header as they are."""
+"""Paths that the service can be mounted below: plain segments that need no quoting in links and headers."""
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
 def _seconds(value: object) -> object:
-    """Read a plain number, which pydantic takes as seconds only when it is no text."""
+    """Read a number given as text, which pydantic would not take as seconds."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -35,7 +35,7 @@ Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 def _items(value: object) -> object:
-    """Read a list as people write it: with commas, or as JSON."""
+    """Read a list, separated by commas or as JSON."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -50,7 +50,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _origin(text: str) -> str:
-    """Check an origin and write it as browsers do, which is what it will be compared with."""
+    """Check an origin and normalise it to what browsers send, which it is compared with."""
     if text in {"*", "null"}:
         return text
     example = "an origin looks like https://a.example or http://a.example:8080"
@@ -58,7 +58,7 @@ def _origin(text: str) -> str:
         raise ValueError(f"{text!r} has no scheme; {example}")
     try:
         parts = urlsplit(text)
-        named = bool(parts.hostname) and parts.port != 0  # raises ValueError for what is no port
+        named = bool(parts.hostname) and parts.port != 0  # raises ValueError if the port is no number
     except ValueError as error:
         raise ValueError(f"{text!r} is no origin ({error}); {example}") from None
     if not named or "@" in parts.netloc or not text.isascii() or any(sign in text for sign in "* \\"):
@@ -69,15 +69,15 @@ def _origin(text: str) -> str:
 
 
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_items)]
-"""Origins with commas between them, or as a JSON list."""
+"""Origins, separated by commas or as a JSON list."""
 
 
 class Settings(BaseSettings):
-    """What every process needs to know."""
+    """Settings of every process."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_file_encoding="utf-8-sig",  # editors on Windows begin a file with a mark
+        env_file_encoding="utf-8-sig",  # editors on Windows write a byte order mark
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
@@ -93,19 +93,19 @@ class Settings(BaseSettings):
     """Directory of the model versions; default: ``DATA_DIR/model``."""
 
     results_dir: Path = Path("results")
-    """Directory that exploration and evaluation write to."""
+    """Directory of the results of exploration, evaluation and benchmarks."""
 
     queue_url: SecretStr | None = None
-    """Redis of the queue (``redis://[:password@]host:port/db``); default: ``127.0.0.1:6379``."""
+    """URL of the queue's Redis (``redis://[:password@]host:port/db``); default: ``127.0.0.1:6379``."""
 
     cache_url: SecretStr | None = None
-    """Redis of the cached answers; default: the same as the queue."""
+    """URL of the cache's Redis; default: the same as the queue."""
 
     log_format: Literal["console", "json"] = "console"
-    """Lines for people or for machines."""
+    """Format of log lines: for people, or for machines."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Lowest level that is logged."""
+    """Lowest level to log."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             try:
                 value.encode()
-            except UnicodeEncodeError:  # bytes that the locale does not know
+            except UnicodeEncodeError:  # bytes that the locale cannot decode
                 raise ValueError("has characters that are not in the encoding of the locale") from None
         return value
 
@@ -138,33 +138,33 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database's URL, with its password."""
+        """URL of the database, with its password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        from sqlalchemy import URL  # heavy, and not every command needs it
+        from sqlalchemy import URL  # slow to import, and not every command needs it
 
-        # Quoted: what is in a path may mean something in a URL.
+        # This quotes characters of the path that have a meaning in URLs.
         url = URL.create("sqlite", database=str(self.data_dir / "movierec.db"))
         return url.render_as_string(hide_password=False)
 
     @property
     def models(self) -> Path:
-        """The directory of the model versions."""
+        """Directory of the model versions."""
         return self.model_dir or self.data_dir / "model"
 
     @property
     def queue(self) -> str:
-        """The queue's URL, with its password."""
+        """URL of the queue's Redis, with its password."""
         return self.queue_url.get_secret_value() if self.queue_url else DEFAULT_REDIS_URL
 
     @property
     def cache(self) -> str:
-        """The cache's URL, with its password."""
+        """URL of the cache's Redis, with its password."""
         return self.cache_url.get_secret_value() if self.cache_url else self.queue
 
 
 class GatewaySettings(Settings):
-    """The HTTP side."""
+    """Settings of a gateway."""
 
     host: str = "127.0.0.1"
     """Address to listen on; ``0.0.0.0`` for all."""
@@ -173,50 +173,55 @@ class GatewaySettings(Settings):
     """Port to listen on."""
 
     root_path: str = ""
-    """Path below which a proxy shows the service, such as ``/movies``; links then begin with it."""
+    """Path below which a proxy publishes the service, such as ``/movies``; links then begin with it."""
 
     forwarded_prefix: bool = False
-    """Whether ``X-Forwarded-Prefix`` names that path; only if a proxy sets it, as clients could, too."""
+    """Whether to take that path from ``X-Forwarded-Prefix``. Only behind a proxy that always sets it,
+    since clients can send it, too."""
 
     admin_token: SecretStr | None = Field(default=None, min_length=16)
-    """Bearer token of writing requests; without one they are refused."""
+    """Bearer token for requests that write; without a token all of them are refused."""
 
     cors_origins: Origins = ["*"]
-    """Origins that a browser may call from, with commas between them; ``*`` for all."""
+    """Origins that browsers may send requests from, separated by commas; ``*`` for all."""
 
     wait_budget: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=1))
-    """How long a request waits for an answer before it gets a 202."""
+    """How long a request waits for its answer before it gets a 202."""
 
     queue_cap: int = Field(default=200, ge=1)
-    """Waiting ``serve`` jobs above which new work is refused with a 503."""
+    """Number of queued ``serve`` jobs above which new work is refused with a 503."""
 
     local_cache_mb: int = Field(default=64, ge=0, le=65536)
-    """Megabytes of answers that each gateway keeps ready to be sent; 0 keeps none."""
+    """Megabytes of answers that each gateway keeps in memory; 0 keeps none."""
 
     local_cache_ttl: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0), le=timedelta(hours=1))
-    """Longest that an answer is kept there, should nobody be able to say that it has changed."""
+    """Longest time that an answer is kept there without news that it has changed."""
+
+    fast_path: bool = True
+    """Whether frequent questions are answered before the framework, by our own connections; off is for
+    finding faults, and for a uvicorn that ours do not fit yet."""
 
     max_connections: int | None = Field(default=None, ge=1)
-    """Open connections; idle ones are closed first, then new ones are refused. Default: what the limit of
-    open files allows, at most 10,000."""
+    """Most open connections. Above it, idle connections are closed first, then new ones are refused.
+    Default: what the limit of open files allows, at most 10,000."""
 
     keep_alive: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0), le=timedelta(hours=1))
     """How long a connection without a request stays open."""
 
     header_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), le=timedelta(hours=1))
-    """Longest from the first byte of a request to the end of its headers."""
+    """Longest time from the first byte of a request to the end of its headers."""
 
     body_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0), le=timedelta(hours=1))
-    """Longest from there to the end of its body."""
+    """Longest time from the end of the headers to the end of the body."""
 
     send_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0), le=timedelta(hours=1))
-    """Longest that a client may take nothing of an answer."""
+    """Longest time that a client may read nothing of an answer."""
 
     max_header_kb: int = Field(default=32, ge=1, le=1024)
-    """Kilobytes of a request's line and headers."""
+    """Largest request line and headers, in kilobytes."""
 
     train_timeout: Duration = Field(default=timedelta(hours=6), ge=timedelta(minutes=1), le=timedelta(days=7))
-    """Longest that a training job may take; a week at most."""
+    """Longest time that a training job may take; at most a week."""
 
     @field_validator("root_path")
     @classmethod
@@ -230,26 +235,26 @@ class GatewaySettings(Settings):
 
 
 class WorkerSettings(Settings):
-    """A worker process."""
+    """Settings of a worker."""
 
     keep_versions: int = Field(default=5, ge=1)
-    """Model versions that stay on disk after a training; the current one always does."""
+    """Number of model versions kept on disk after a training; the current one is always kept."""
 
     compute_threads: int = Field(default=1, ge=1)
-    """Threads that one serving worker may compute with."""
+    """Number of threads of a serving worker."""
 
     heartbeat_file: Path = Path(tempfile.gettempdir()) / "movierec-worker.alive"
-    """File that a worker touches with each heartbeat, for health checks that look at its age."""
+    """File that a worker touches with each heartbeat; health checks look at its age."""
 
 
 def _is_redis_url(text: str) -> bool:
-    from redis.connection import ConnectionPool  # heavy, and not every command needs it
+    from redis.connection import ConnectionPool  # slow to import, and not every command needs it
 
     if not text.startswith(("redis://", "rediss://", "unix://")):
         return False
     try:
-        connection = ConnectionPool.from_url(text).make_connection()  # nothing is connected
-    except (ValueError, TypeError):  # a port or an option that there is not
+        connection = ConnectionPool.from_url(text).make_connection()  # no connection is opened
+    except (ValueError, TypeError):  # an invalid port or option
         return False
     return bool(getattr(connection, "host", None) or getattr(connection, "path", None))
 
@@ -263,14 +268,14 @@ def load(settings_class: type[S], **overrides: object) -> S:
     Parameters
     ----------
     settings_class : type of Settings
-        Which process.
+        Class of the process.
     **overrides
-        Fields that the command line sets; None means not set.
+        Fields given on the command line; None if an option was not given.
 
     Raises
     ------
     ConfigurationError
-        With every variable that is wrong, and never with a secret's value.
+        Names every variable that is wrong, and never contains a secret.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from shared.processes.children import free_port
+from shared.processes.children import free_port, movierec_command
 from tests.conftest import PROJECT
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ class Command:
         # Started as a shell would: the ignored signals of a test runner must not be inherited.
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                ["sh", "-c", f'exec "$0" "$@"{redirection}', sys.executable, "-m", "cli.main", *arguments],
+                ["sh", "-c", f'exec "$0" "$@"{redirection}', *movierec_command(*arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -108,8 +107,8 @@ class Gateway(Command):
         """Return when so many workers serve."""
 
         def ready() -> bool:
-            detail: str = self.client.get("/readyz").json()["checks"]["workers"]["detail"]
-            return detail.startswith(f"{workers} serving")
+            serving: int = self.client.get("/readyz").json()["checks"]["workers"]["serving"]
+            return serving == workers
 
         wait_for(ready, f"{workers} workers serve")
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import surprise
 
-from worker.models.base import TrainingData
 from worker.models.svd import SvdModel
+from worker.models.training_data import TrainingData
 
 
 def surprise_with(model: SvdModel, data: TrainingData) -> surprise.SVD:

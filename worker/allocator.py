@@ -1,4 +1,4 @@
-"""What this process does with memory that it has used once."""
+"""Keeps freed memory in the process, where the next batch needs it again."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Arrays on disk, as ``.npy`` files, and what is asked of them before anything is computed with them."""
+"""Writes arrays as ``.npy`` files, and checks them before anything is computed with them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from shared.errors import ArtifactError, UnreadableArtifactError
 
+Float = NDArray[np.float32] | NDArray[np.float64]
+
 
 class _Writer:
-    """What numpy does not take for a file: into one it writes through C and loses why the disk refused."""
+    """Hides a file from NumPy, which writes into files through C and loses why the disk refused."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.write = file.write
@@ -59,7 +61,7 @@ class Layout(NamedTuple):
 
 
 def require_layouts(arrays: Mapping[str, NDArray[Any]], layouts: Mapping[str, Layout]) -> None:
-    """Refuse arrays that are missing, that nobody knows, or that do not fit each other.
+    """Refuse arrays that are missing, unknown, or do not fit each other.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def require_layouts(arrays: Mapping[str, NDArray[Any]], layouts: Mapping[str, La
 
 
 def require_finite(arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
-    """Refuse arrays with something in them that is no finite number.
+    """Refuse arrays with numbers that are not finite.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def require_finite(arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
 
 @contextmanager
 def artifact_errors(what: str) -> Iterator[None]:
-    """Turn whatever fails while files are read into an error of ours.
+    """Turn any failure while files are read into an error of ours.
 
     A file with other bytes in it than an array fails in numpy, ``json`` or ``ast`` in more ways than can be
     listed, and none of them may end a worker.

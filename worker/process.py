@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import socket
-import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import redis
 import structlog
@@ -20,13 +17,17 @@ from shared.contract.jobs import QueueName
 from shared.database.engine import open_database
 from shared.queue.clock import RedisClock
 from shared.queue.connections import connect
-from shared.queue.damage import is_damage, mend_keys, refusal
-from shared.queue.heartbeat import Heartbeat
-from shared.queue.jobs import MovierecJob, open_queue
+from shared.queue.damage import mend_keys, refusal
+from shared.queue.jobs import Handler, MovierecJob, open_queue
 from shared.settings import WorkerSettings
-from worker import jobs
 from worker.allocator import keep_freed_memory
-from worker.rq_workers import Pace, ServeWorker, Stop, TrainWorker
+from worker.heartbeat_thread import HeartbeatThread
+from worker.jobs.context import ServingContext
+from worker.jobs.handlers import TRAINING_HANDLERS, serving_handlers
+from worker.rq.pace import Pace
+from worker.rq.serve import ServeWorker
+from worker.rq.stop import Stop
+from worker.rq.train import TrainWorker
 from worker.serving import Serving
 
 log = structlog.get_logger(__name__)
@@ -58,24 +59,23 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
     engine = open_database(settings.database)
     queue_connection = connect(settings.queue)
     serving: Serving | None = None
+    handlers = TRAINING_HANDLERS
     if queue is not QueueName.TRAIN:
         threadpool_limits(settings.compute_threads)
         keep_freed_memory()
         serving = Serving(ArtifactStore(settings.models), engine)
-        jobs.configure(
-            jobs.ServingContext(
-                serving=serving,
-                # The same object where they are the same Redis, so that both are told in one step.
-                cache=queue_connection if settings.cache == settings.queue else connect(settings.cache),
-                queue=queue_connection,
-                listens_to=queue,
-                clock=clock,
-            )
+        context = ServingContext(
+            serving=serving,
+            # The same object where they are the same Redis, so that both are told in one step.
+            cache=queue_connection if settings.cache == settings.queue else connect(settings.cache),
+            queue=queue_connection,
+            clock=clock,
         )
+        handlers = serving_handlers(context, queue)
         serving.refresh()
-    pulse = _Pulse(settings, queue, serving, queue_connection, pace, clock)
-    pulse.start()
-    # On Linux each thread has its own niceness: the pulse, which also takes over new models, keeps its pace.
+    heartbeat_thread = HeartbeatThread(settings, queue, serving, queue_connection, pace, clock)
+    heartbeat_thread.start()
+    # On Linux each thread has its own niceness: the heartbeats, which also load new models, keep their pace.
     with contextlib.suppress(OSError):
         os.nice(_NICENESS[queue])
     try:
@@ -83,23 +83,30 @@ def run_worker(settings: WorkerSettings, queue: QueueName) -> None:
         log.info("worker started", queue=queue.value, pid=os.getpid())
         said = None
         while not stop.requested:
-            said = _work(queue, settings, stop, pace, said)
+            said = _work(queue, settings, handlers, stop, pace, said)
     finally:
-        pulse.end()
+        heartbeat_thread.end()
         engine.dispose()
         log.info("worker stopped", queue=queue.value, pid=os.getpid())
         stop.ignore()
 
 
-def _work(queue: QueueName, settings: WorkerSettings, stop: Stop, pace: Pace, said: str | None) -> str | None:
+def _work(
+    queue: QueueName,
+    settings: WorkerSettings,
+    handlers: Mapping[str, Handler],
+    stop: Stop,
+    pace: Pace,
+    said: str | None,
+) -> str | None:
     """Run one RQ worker until it ends: on request, or because Redis failed it in the middle of a job.
 
     Parameters
     ----------
     said : str or None
         What the log has already of Redis.
-    queue, settings, stop, pace
-        As of :func:`run_worker`.
+    queue, settings, handlers, stop, pace
+        As in :func:`run_worker`.
 
     Returns
     -------
@@ -111,7 +118,7 @@ def _work(queue: QueueName, settings: WorkerSettings, stop: Stop, pace: Pace, sa
     problem, began = None, time.monotonic()
     try:
         mend_keys(connection)
-        worker = _rq_worker(queue, connection, stop, pace)
+        worker = _rq_worker(queue, connection, handlers, stop, pace)
         worker.work(logging_level="WARNING")
     except redis.RedisError as error:
         problem = refusal(error) or str(error)
@@ -121,7 +128,13 @@ def _work(queue: QueueName, settings: WorkerSettings, stop: Stop, pace: Pace, sa
     return problem
 
 
-def _rq_worker(queue: QueueName, connection: redis.Redis, stop: Stop, pace: Pace) -> BaseWorker:
+def _rq_worker(
+    queue: QueueName,
+    connection: redis.Redis,
+    handlers: Mapping[str, Handler],
+    stop: Stop,
+    pace: Pace,
+) -> BaseWorker:
     options = {
         "connection": connection,
         "job_class": MovierecJob,
@@ -129,6 +142,7 @@ def _rq_worker(queue: QueueName, connection: redis.Redis, stop: Stop, pace: Pace
         "worker_ttl": _WORKER_TTL_SECONDS,
         "maintenance_interval": _MAINTENANCE_SECONDS,
         "log_job_description": False,
+        "handlers": handlers,
         "stop": stop,
     }
     queues = [open_queue(queue, connection)]
@@ -147,73 +161,3 @@ def _wait_for_model(serving: Serving | None, stop: Stop) -> None:
         for _ in range(int(_NO_MODEL_REMINDER_SECONDS / interval)):
             if serving.version is not None or stop.wait(interval):
                 break
-
-
-class _Pulse(threading.Thread):
-    """Tells Redis twice a second that this process lives, and watches for a new model.
-
-    It waits by the monotonic clock and Redis counts the time to live, so no clock that is set stops it.
-    """
-
-    def __init__(
-        self,
-        settings: WorkerSettings,
-        queue: QueueName,
-        serving: Serving | None,
-        connection: redis.Redis,
-        pace: Pace,
-        clock: RedisClock,
-    ) -> None:
-        super().__init__(name="pulse", daemon=True)
-        self._file = settings.heartbeat_file
-        self._serving = serving
-        self._connection = connection
-        self._pace = pace
-        self._clock = clock
-        self._ending = threading.Event()
-        self._heartbeat = Heartbeat(
-            worker_id=uuid.uuid4().hex, queue=queue, host=socket.gethostname(), pid=os.getpid()
-        )
-        self._announced: str | None = ""
-        self._failing: set[str] = set()
-
-    def run(self) -> None:
-        while True:
-            self._attempt("model", self._refresh)
-            self._attempt("heartbeat", self._beat)
-            if self._ending.wait(keys.HEARTBEAT_INTERVAL.total_seconds()):
-                break
-        self._attempt("goodbye", lambda: self._heartbeat.withdraw(self._connection))
-
-    def end(self) -> None:
-        """Say goodbye and return when that is done."""
-        self._ending.set()
-        self.join()
-
-    def _refresh(self) -> None:
-        if self._serving is not None:
-            self._serving.refresh()
-            self._heartbeat.model_version = self._serving.version
-
-    def _beat(self) -> None:
-        version = self._heartbeat.model_version
-        self._heartbeat.job_seconds = self._pace.seconds
-        self._clock.set(self._heartbeat.send(self._connection, announce=version != self._announced))
-        self._announced = version
-        self._file.touch()
-
-    def _attempt(self, what: str, action: Callable[[], None]) -> None:
-        """Log the first of a row of failures and the end of it: a pulse must not die."""
-        try:
-            action()
-        except Exception as error:
-            if what not in self._failing:
-                log.warning(f"{what} failed", reason=refusal(error) or str(error))
-            self._failing.add(what)
-            if is_damage(error):
-                with contextlib.suppress(redis.RedisError):
-                    mend_keys(self._connection)
-        else:
-            if what in self._failing:
-                log.info(f"{what} works again")
-            self._failing.discard(what)

@@ -1,4 +1,4 @@
-"""The best of many scores."""
+"""Finds the best of many scores."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,11 @@ def top_k(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
     Returns
     -------
     ndarray of intp, shape (at most k,)
+
+    Examples
+    --------
+    >>> top_k(np.array([3.5, -np.inf, 4.0, 3.5]), 2).tolist()
+    [2, 0]
     """
     if k < len(scores):
         kth = np.partition(scores, len(scores) - k)[len(scores) - k]

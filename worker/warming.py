@@ -14,21 +14,20 @@ from threadpoolctl import threadpool_limits
 
 from shared.artifacts.store import ArtifactStore
 from shared.contract import keys
-from shared.contract.kinds import Kind
+from shared.contract.kinds import RULES, Kind
+from shared.contract.question import Question
 from shared.database import queries
 from shared.database.engine import open_database
 from shared.errors import ArtifactError, ServiceError
 from shared.progress import Progress, Step, silent
 from shared.queue.connections import connect
-from shared.rankings.store import READ_RANKINGS, parse_replies, read_arguments
 from shared.settings import WorkerSettings
-from worker.jobs import compute_rankings
+from worker.rankings import compute_rankings, stale
 from worker.serving import Serving
 
 BATCH = 256
 """Users whose scores are one matrix product; more gain nothing, and 256 users of ML-20M take 28 MB."""
 
-_UNITS = {Kind.SUGGESTED: "user", Kind.SIMILAR: "movie"}
 _NICENESS = 15
 
 
@@ -56,33 +55,6 @@ class Warmed:
     computed: int = 0
     fresh: int = 0
     seconds: float = 0.0
-
-
-def stale(serving: Serving, cache: redis.Redis, kind: Kind, ids: Sequence[int]) -> list[int]:
-    """Return those whose ranking has to be computed, in the given order.
-
-    Fresh is what the model in memory computed, from the data that is in the database, after the last change
-    of the user's ratings.
-
-    Parameters
-    ----------
-    serving : Serving
-        With a model.
-    cache : redis.Redis
-        Of the rankings.
-    kind : Kind
-        Of the rankings.
-    ids : sequence of int
-        Users or movies.
-    """
-    questions = [(kind, entity_id) for entity_id in ids]
-    replies = cache.register_script(READ_RANKINGS)(*read_arguments(questions))
-    current = serving.version, serving.data_fingerprint()
-    found = []
-    for entity_id, (ranking, changes) in zip(ids, parse_replies(questions, replies), strict=True):
-        if ranking is None or (ranking.version, ranking.fingerprint, ranking.changes) != (*current, changes):
-            found.append(entity_id)
-    return found
 
 
 def asked_for(queue: redis.Redis, kind: Kind) -> list[int]:
@@ -132,11 +104,12 @@ def warm(
 
     def compute(batch: Sequence[int]) -> tuple[int, int]:
         serving.refresh()
-        wanted = stale(serving, cache, kind, batch)
-        return len(batch) - len(wanted), len(compute_rankings(serving, cache, kind, wanted))
+        wanted = stale(serving, cache, [Question(kind, subject) for subject in batch])
+        return len(batch) - len(wanted), len(compute_rankings(serving, cache, wanted))
 
     began = time.perf_counter()
-    phase, unit = f"warming {_UNITS[kind]}s", _UNITS[kind]
+    unit = RULES[kind].owner
+    phase = f"warming {unit}s"
     done = computed = fresh = 0
     progress(Step(phase, 0, len(ids), unit))
     batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
@@ -231,4 +204,4 @@ def _report(done: Mapping[Kind, Warmed]) -> str:
 
 
 def _count(n: int, kind: Kind) -> str:
-    return f"{n:,} {_UNITS[kind]}{'' if n == 1 else 's'}"
+    return f"{n:,} {RULES[kind].owner}{'' if n == 1 else 's'}"

@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from benchmarks.serving.contract import Outcome
+from benchmarks.load.contract import Outcome
+from benchmarks.load.generator import find_wrk
 from benchmarks.serving.data import Size, prepare
-from benchmarks.serving.generator import find_wrk
 from shared.progress import Progress, Step
 
 T = TypeVar("T")

@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from benchmarks.load.contract import Load, Outcome
+from benchmarks.load.generator import LoadProcess, run_load
 from benchmarks.serving.bench import Bench, middle, rates, troubles
-from benchmarks.serving.contract import Load, Outcome
-from benchmarks.serving.generator import LoadProcess, run_load
-from benchmarks.serving.stack import Stack, suggestions
+from benchmarks.serving.client import suggestions
+from benchmarks.serving.stack import Stack
 from benchmarks.serving.table import Group, Mark, Row
 from benchmarks.serving.usage import Usage
 from shared.artifacts.store import ArtifactStore

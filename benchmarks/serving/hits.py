@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
+from benchmarks.load.contract import Load, Outcome
+from benchmarks.load.generator import run_hits, run_load
 from benchmarks.serving.baselines import Baseline, Side
 from benchmarks.serving.bench import Bench, hit_generator, middle, rates, troubles
-from benchmarks.serving.contract import Load, Outcome
-from benchmarks.serving.generator import run_hits, run_load
-from benchmarks.serving.stack import Reply, Stack, suggestions
+from benchmarks.serving.client import Reply, suggestions
+from benchmarks.serving.stack import Stack
 from benchmarks.serving.table import Group, Mark, Row, number
 from benchmarks.serving.usage import Usage
 from shared.contract import keys

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from statistics import median
 
-from benchmarks.load import HOST
+from benchmarks.load.contract import HOST, Load, Outcome, percentiles
+from benchmarks.load.generator import run_load
 from benchmarks.serving.bench import Bench, rates, troubles
-from benchmarks.serving.contract import Load, Outcome, percentiles
-from benchmarks.serving.generator import run_load
+from benchmarks.serving.client import suggestions
 from benchmarks.serving.noop import NoOpWorkers
-from benchmarks.serving.stack import Stack, suggestions
+from benchmarks.serving.stack import Stack
 from benchmarks.serving.table import Group, Mark, Row, number
 from benchmarks.serving.usage import Usage
 from shared.contract.jobs import BATCH_LIMIT

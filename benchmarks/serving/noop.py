@@ -6,7 +6,8 @@ import redis
 from rq import Queue
 
 from benchmarks.serving.baselines import NO_OP, QUEUE, Baseline, Side
-from benchmarks.serving.stack import Stack, wait_for
+from benchmarks.serving.client import wait_for
+from benchmarks.serving.stack import Stack
 from shared.errors import ServiceError
 
 _DRAIN_SECONDS = 300.0

@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from statistics import fmean, median
 
+from benchmarks.load.contract import Load
+from benchmarks.load.generator import LoadProcess
 from benchmarks.serving.bench import Bench
-from benchmarks.serving.contract import Load
-from benchmarks.serving.generator import LoadProcess
+from benchmarks.serving.client import suggestions
 from benchmarks.serving.misses import ask_all, best_connections
-from benchmarks.serving.stack import WAIT_BUDGET_SECONDS, Stack, suggestions
+from benchmarks.serving.stack import WAIT_BUDGET_SECONDS, Stack
 from benchmarks.serving.table import Group, Mark, Row, number
 from benchmarks.serving.usage import GENERATOR, Usage, resident_megabytes
 

@@ -17,6 +17,7 @@ from benchmarks.serving.overload import measure_overload
 from benchmarks.serving.table import Group, render
 from shared.errors import ConfigurationError
 from shared.progress import Progress, Step
+from shared.result_files import write_files
 
 MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Group]]] = {
     "hits": measure_memory_hits,
@@ -85,10 +86,9 @@ def run(
         for group in MEASUREMENTS[name](bench):
             groups.append(group)
             table = render(_head(bench, quick), groups)
-            results.mkdir(parents=True, exist_ok=True)
-            (results / f"{stem}.txt").write_text(table, encoding="utf-8")
             document = {**_machine(bench, quick), "groups": [group.document() for group in groups]}
-            (results / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            files = {f"{stem}.txt": table, f"{stem}.json": json.dumps(document, indent=2) + "\n"}
+            write_files(results, {name: text.encode() for name, text in files.items()})
     progress(Step("measuring", len(chosen), len(chosen), "measurement"))
     return table
 

@@ -1,64 +1,47 @@
-"""Everything that a measurement needs as processes on loopback, all of it gone at the end."""
+"""The processes of a measurement on loopback; all of them are stopped at the end."""
 
-import http.client
 import json
 import shutil
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from benchmarks.load import HOST
+from benchmarks.load.contract import HOST, Load
+from benchmarks.load.generator import run_load
 from benchmarks.serving.baselines import Baseline
-from benchmarks.serving.contract import Load
+from benchmarks.serving.client import Reply, answers, get, suggestions, wait_for
 from benchmarks.serving.data import environment
-from benchmarks.serving.generator import run_load
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT
 from shared.contract.kinds import RULES, Kind
 from shared.errors import ServiceError
-from shared.processes.children import Child, free_port, stop_process, tail
+from shared.processes.children import Child, free_port, python_command, stop_process, tail
 from shared.processes.parent import die_with_parent
 from shared.queue.connections import connect
 from shared.queue.jobs import enqueue_rankings
+from shared.redis_server.server import RedisServer
 
 WAIT_BUDGET_SECONDS = 5
 _START_SECONDS = 60.0
 _COMPUTE_SECONDS = 300.0
-_POLL_SECONDS = 0.005
 _WARM_UP_CONNECTIONS = 64
-
-
-def suggestions(user_id: int) -> str:
-    """Return the path of a user's suggestions."""
-    return f"/api/v1/users/{user_id}/suggested_movies"
-
-
-class Reply(NamedTuple):
-    """An answer to a single request."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class Stack:
     """Redis, workers and a gateway on a prepared data directory.
 
-    Rankings are in a Redis database of their own, so that they can be forgotten at once; RQ's own jobs, for
-    comparison, in a third.
+    Rankings have a Redis database of their own, so that they can be deleted at once; so have RQ's own jobs,
+    which are measured for comparison.
 
     Parameters
     ----------
     data_dir : Path
-        From :func:`benchmarks.serving.data.prepare`. Logs of the latest stack stay in its directory ``run``.
+        Directory from :func:`benchmarks.serving.data.prepare`; logs of the latest stack stay in its ``run``.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -96,17 +79,17 @@ class Stack:
         shutil.rmtree(self.redis_server.directory, ignore_errors=True)  # a hundred megabytes; logs stay
 
     def redis_url(self, database: int) -> str:
-        """Return the address of one of Redis's databases."""
+        """Return the URL of one of Redis' databases."""
         return f"{self.redis_server.url.removesuffix('/0')}/{database}"
 
     @property
     def worker_pids(self) -> list[int]:
-        """The processes of the workers."""
+        """Process ids of the workers."""
         return [child.process.pid for child in self._workers if child.process]
 
     @property
     def pids(self) -> dict[str, int]:
-        """The processes of the service, by name."""
+        """Process ids of the service, by name."""
         found = {f"worker {number}": pid for number, pid in enumerate(self.worker_pids, start=1)}
         if self._gateway is not None and self._gateway.process is not None:
             found["gateway"] = self._gateway.process.pid
@@ -138,7 +121,7 @@ class Stack:
         self._wait_until_ready()
 
     def restart_gateway(self, **settings: str) -> None:
-        """Have a gateway with nothing in its memory, and with other settings if any are given."""
+        """Start a gateway anew, with an empty answer cache, and with other settings if any are given."""
         self.stop_gateway()
         self._start_gateway(settings)
         self._wait_until_ready()
@@ -150,12 +133,12 @@ class Stack:
             self._gateway = None
 
     def forget(self, warm_up: Sequence[int]) -> None:
-        """Forget all rankings, in Redis and in a gateway, and let a fresh gateway answer some users.
+        """Delete all rankings, in Redis and in the gateway, and let a new gateway answer for some users.
 
         Parameters
         ----------
         warm_up : sequence of int
-            Users who will not be asked for again: the first requests of a process are slower.
+            Users that are not requested again: the first requests of a process are slower.
         """
         self.stop_gateway()
         self.cache.flushdb()
@@ -164,17 +147,17 @@ class Stack:
         self.ask_once(warm_up)
 
     def ask_once(self, user_ids: Sequence[int]) -> None:
-        """Ask for the suggestions of users over HTTP, without measuring."""
+        """Request the suggestions of users over HTTP, without measuring."""
         paths = [suggestions(user_id) for user_id in user_ids]
         run_load(Load(self.port, paths, 60, _WARM_UP_CONNECTIONS, order="once"))
 
     def compute(self, user_ids: Sequence[int]) -> float:
-        """Have rankings computed without a gateway, in full batches; return the seconds that it took.
+        """Have workers compute rankings in full batches, without a gateway; return the seconds it took.
 
         Raises
         ------
         ServiceError
-            If the workers do not do it.
+            If they are not computed in time.
         """
         wanted = self.count(keys.Counter.COMPUTED) + len(user_ids)
         started = time.perf_counter()
@@ -191,12 +174,12 @@ class Stack:
         return time.perf_counter() - started
 
     def lone_ranking(self, user_id: int) -> float:
-        """Have one ranking computed without a gateway; return the seconds until it is here.
+        """Have one ranking computed without a gateway; return the seconds until it arrived.
 
         Raises
         ------
         ServiceError
-            If no worker does it.
+            If no worker computes it.
         """
         with self.queue.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
             news.subscribe(keys.ANSWERS_CHANNEL)
@@ -218,15 +201,15 @@ class Stack:
         return seconds
 
     def count(self, counter: keys.Counter) -> int:
-        """Return one of the workers' totals."""
+        """Return the value of one of the workers' counters."""
         return int(self.queue.hget(keys.COUNTERS, counter.value) or 0)
 
     def get(self, path: str) -> Reply:
-        """Ask the gateway something."""
+        """Send the gateway one request."""
         return get(self.port, path)
 
     def start_baseline(self, baseline: Baseline) -> int:
-        """Start something to compare with, wait until it listens, if it is to, and return its process.
+        """Start a baseline, wait until it listens if it has a port, and return its process id.
 
         Raises
         ------
@@ -236,7 +219,7 @@ class Stack:
         log = self._logs / f"{baseline.side}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.serving.baselines"],
+                python_command("benchmarks.serving.baselines"),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -249,7 +232,7 @@ class Stack:
         process.stdin.close()
         if baseline.port:
             wait_for(
-                lambda: _answers(baseline.port, "/"),
+                lambda: answers(baseline.port, "/"),
                 f"the baseline {baseline.side} answers",
                 _START_SECONDS,
                 lambda: tail(log) if process.poll() is not None else None,
@@ -276,7 +259,7 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         def ready() -> bool:
-            if not _answers(self.port, "/livez"):
+            if not answers(self.port, "/livez"):
                 return False
             reply = self.get("/api/v1/models/current")
             return reply.status == 200 and json.loads(reply.body)["workers"] == len(self._workers)
@@ -287,39 +270,3 @@ class Stack:
 
         what = f"a gateway and {len(self._workers)} workers are ready"
         wait_for(ready, what, _START_SECONDS, dead)
-
-
-def get(port: int, path: str) -> Reply:
-    """Ask a server on loopback something."""
-    with closing(http.client.HTTPConnection(HOST, port, timeout=30)) as connection:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return Reply(response.status, response.getheaders(), response.read())
-
-
-def wait_for(
-    look: Callable[[], bool],
-    what: str,
-    seconds: float,
-    problem: Callable[[], str | None] = lambda: None,
-) -> None:
-    """Return when something is so.
-
-    Raises
-    ------
-    ServiceError
-        If it is not so in time, or if there is a problem, which is told.
-    """
-    deadline = time.monotonic() + seconds
-    while not look():
-        found = problem()
-        if found is not None or time.monotonic() > deadline:
-            raise ServiceError(f"Not within {seconds:.0f} s: {what}.\n{found or ''}")
-        time.sleep(_POLL_SECONDS)
-
-
-def _answers(port: int, path: str) -> bool:
-    try:
-        return get(port, path).status == 200
-    except (OSError, http.client.HTTPException):
-        return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.serving.contract import Outcome
+from benchmarks.load.contract import Outcome
 
 T = TypeVar("T")
 

@@ -1,11 +1,11 @@
-"""HTTP/1.1 in which plain questions never become a request of the framework.
+"""Answers the frequent questions before they become requests of the framework.
 
 An ASGI application costs a scope, a task and several dictionaries for each request before it can look at the
 path, and FastAPI several times that. Here the path is looked up as soon as the parser has it. What is in
 memory is written to the connection at once: twice as fast as the smallest ASGI application, and five times
 a FastAPI route (``movierec bench serving``). A question that needs a ranking from Redis or from a worker, the
 other kind of request that there is a lot of, is answered by a task of its own. Everything else takes
-uvicorn's normal way to the routes, which say the same (``tests/gateway/test_ways.py``).
+uvicorn's normal path to the routes, which answer the same (``tests/gateway/test_equal_answers.py``).
 """
 
 import asyncio
@@ -14,17 +14,16 @@ from typing import Any, cast
 
 from fastapi import Response
 
-from gateway.context import State
+from gateway.context import GatewayContext
 from gateway.fast_path.connection import Connection
 from gateway.fast_path.wire import encoded
 from gateway.http import access_log, urls
-from gateway.http.problems import QueueFull, problem_of
+from gateway.http.error_handlers import problem_of
+from gateway.http.problems import QueueFull
 from gateway.http.request_id import request_id
 from gateway.rankings.answer_cache import Answer, accepts_gzip
 from gateway.rankings.dispatcher import StillWorkingError
-from gateway.rankings.service import answer_ranking
-from gateway.routes.rankings import accepted
-from shared.contract.kinds import Kind
+from gateway.rankings.service import accepted_ranking, answer_ranking
 from shared.contract.question import Question
 
 _ELSEWHERE = frozenset({b"origin", b"content-length", b"transfer-encoding", b"expect", b"range", b"upgrade"})
@@ -44,14 +43,14 @@ _BUSY = _busy()
 
 
 class _Deaf:
-    """In place of the event by which an application hears of a body, or that the client has left."""
+    """Stands in for the event that tells an application of a body, or that the client has left."""
 
     def set(self) -> None:
         pass
 
 
 class _Turn:
-    """A question under way, with what uvicorn looks at in a request.
+    """A question that is being answered, with the fields that uvicorn looks at in a request.
 
     It lets further requests of the connection wait until ``response_complete``, and a server that ends sets
     ``keep_alive``.
@@ -65,21 +64,21 @@ class _Turn:
         self.disconnected = False
 
 
-class MemoryProtocol(Connection):
+class FastPathProtocol(Connection):
     """A connection, answered without the framework where possible.
 
-    The application's lifespan state has the :class:`gateway.context.State` under ``gateway``.
+    The application's lifespan state has the :class:`gateway.context.GatewayContext` under ``gateway``.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        self._state: State = self.app_state["gateway"]
+        self._context: GatewayContext = self.app_state["gateway"]
         super().connection_made(transport)
 
     def answers_itself(self) -> bool:
         """Answer what is in memory at once, begin to answer another plain question."""
         path = self.url.rstrip(b"/")
-        answer = self._state.memory.get(path)
+        answer = self._context.answer_cache.get(path)
         question = urls.question(path) if answer is None else None
         if (
             (answer is None and question is None)
@@ -122,19 +121,18 @@ class MemoryProtocol(Connection):
         return compressed, if_none_match, request_id(given_id), preferring
 
     def _ask(self, question: Question, path: bytes, wishes: _Wishes) -> bool:
-        door = self._state.door
-        if door.turns_away(question):
-            door.turned_away += 1
+        shedder = self._context.load_shedder
+        if shedder.sheds(question):
+            shedder.shed += 1
             self._joined.write(_BUSY % (self.server_headers(), wishes[2]))
             self.note_response()
             return True
-        preferring = wishes[3]
-        if preferring or (question.kind is Kind.SIMILAR and question.entity_id not in self._state.catalogue):
+        if wishes[3]:
             return False
         turn = _Turn()
         self.cycle = cast(Any, turn)
         task = self.loop.create_task(
-            self._take(turn, question, path, wishes, self._state.prefix.of(self.headers))
+            self._take(turn, question, path, wishes, self._context.prefix.of(self.headers))
         )
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -146,9 +144,9 @@ class MemoryProtocol(Connection):
         response: Response | None = None
         cached = False
         try:
-            answer, cached = await answer_ranking(self._state, question, wait=True)
+            answer, cached = await answer_ranking(self._context, question, wait=True)
         except StillWorkingError as pending:
-            response = accepted(question, pending.job_id, prefix)
+            response = accepted_ranking(question, pending.job_id, prefix)
         except Exception as error:
             response = problem_of(error).response()
         turn.response_complete = True
@@ -165,7 +163,7 @@ class MemoryProtocol(Connection):
         self.on_response_complete()
         usual = response is None
         if usual:
-            self._state.tally.add(started, cached=cached)
+            self._context.request_counts.add(started, cached=cached)
         if not usual or access_log.tells_all():
             access_log.write(wishes[2].decode(), "GET", path.decode(), status, started, usual=usual)
 

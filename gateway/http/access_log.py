@@ -1,4 +1,4 @@
-"""What was answered: a line for each request that is out of the ordinary, a sum of the others.
+"""The access log: a line for each unusual request, sums of the others.
 
 To write a line takes longer than an answer from memory, and a tenth of the gateway's time for an answer from
 a worker.
@@ -30,7 +30,7 @@ def write(
     started : float
         ``time.perf_counter()`` when it came.
     usual : bool
-        Whether it counts in a :class:`Tally`, so that the line is for ``LOG_LEVEL=DEBUG`` only.
+        Whether it counts in a :class:`RequestCounts`, so that the line is for ``LOG_LEVEL=DEBUG`` only.
     """
     if path not in _QUIET_PATHS:
         ms = round((time.perf_counter() - started) * 1000, 2)
@@ -43,7 +43,7 @@ def tells_all() -> bool:
     return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
-class Tally:
+class RequestCounts:
     """Counts the rankings that were answered with 200 or 304, since it was last reported.
 
     Attributes

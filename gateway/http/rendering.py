@@ -1,4 +1,4 @@
-"""Bytes of answers."""
+"""Renders answers as JSON bytes."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 
 from gateway.catalogue.movies import Catalogue
+from gateway.rankings.kinds import ANSWERS
 from shared.contract.kinds import RULES, Kind
 from shared.database.queries import RatedMovie
 from shared.rankings.ranking import Ranking
 
-_OPENINGS = {Kind.SUGGESTED: b'{"suggested_movies":[', Kind.SIMILAR: b'{"most_similar_movies":['}
-_SCORE_NAMES = {Kind.SUGGESTED: b"estimated_score", Kind.SIMILAR: b"cosine_similarity"}
+_OPENINGS = {kind: f'{{"{answer.name}":['.encode() for kind, answer in ANSWERS.items()}
+_SCORE_NAMES = {kind: answer.score.encode() for kind, answer in ANSWERS.items()}
 
 
 def movie(movie_id: int, catalogue: Catalogue) -> bytes:

@@ -1,112 +1,110 @@
-"""When to say no, so that those who are let in are answered in time."""
+"""Refuses questions, and trainings, that would not be done in time."""
 
-import math
-import time
-from collections import deque
+from gateway.http.problems import NoWorkers, QueueFull, QueueUnreachable
+from gateway.load.throughput import TARGET_SECONDS, Throughput, retry_after
+from gateway.load.workers import Workers
 
-from gateway.http.problems import QueueFull
-from shared.contract.jobs import BATCH_LIMIT
+_FOUND_WEIGHT = 0.01
+"""Of one question in the share that the cache had the answer to."""
 
-_TARGET_SECONDS = 0.5
-"""How long an accepted question should wait at most: well below every sensible wait budget, and no longer
-than one who waits minds. More would only lengthen the queue, not the rate."""
-
-_WINDOW_SECONDS = 1.0
-_LIMIT_SECONDS = 0.005
-"""For which a limit holds: under overload it is asked for ten thousand times a second."""
-
-_FIRST_BATCHES = 8
-"""Batches that each worker is given before anybody knows how fast it is."""
-
-_LONGEST_RETRY_SECONDS = 30
+_UNKNOWN_JOB_SECONDS = 0.1
+"""Of a job, before any worker has done one: rather too long than too short."""
 
 
 class Admission:
-    """Lets as many questions in as will be answered within about half a second.
+    """Decides whether a question may be computed, and knows how much there is to do.
 
-    By Little's law the wait is the number of questions under way divided by the rate at which they are
-    answered, so the limit follows the rate that is seen. It holds whatever the model, the catalogue and the
-    number of workers are.
+    Parameters
+    ----------
+    workers : Workers
+        Who is there to compute it.
+    queue_cap : int
+        Waiting jobs above which new work is refused.
+
+    Attributes
+    ----------
+    being_read : int
+        Questions that the cache is being asked for.
+    found_share : float
+        Part of the latest questions that the cache had the answer to.
     """
 
-    def __init__(self) -> None:
-        self._answered: deque[tuple[float, int]] = deque()
-        self._in_window = 0
-        self._busy_since: float | None = None
-        self._limit = self._limit_until = 0.0
-        self._limit_workers = -1
+    def __init__(self, workers: Workers, queue_cap: int) -> None:
+        self._workers = workers
+        self._queue_cap = queue_cap
+        self._throughput = Throughput()
+        self.being_read = 0
+        self.found_share = 1.0
+
+    def note_read(self, found: bool) -> None:
+        """Note whether the cache had the answer to a question."""
+        self.found_share += (found - self.found_share) * _FOUND_WEIGHT
 
     def delivered(self, n: int, under_way: int) -> None:
-        """Note that questions were answered.
+        """Note that workers answered ``n`` questions, and how many are still under way."""
+        self._throughput.delivered(n, under_way)
+
+    def is_full(self, under_way: int) -> bool:
+        """Tell whether the workers have all the questions that they can answer in time.
+
+        What the cache is being asked for counts as well: nearly all of it will want to be computed.
 
         Parameters
         ----------
-        n : int
-            How many.
         under_way : int
-            How many still are.
+            Questions that were admitted and are not answered.
         """
-        now = time.monotonic()
-        self._answered.append((now, n))
-        self._in_window += n
-        self._forget(now)
-        if under_way == 0:
-            self._busy_since = None
+        return under_way + self.being_read >= self._throughput.limit(self._workers.able_workers)
 
-    def admit(self, under_way: int, workers: int) -> None:
-        """Let one more question in.
+    def admit(self, under_way: int) -> None:
+        """Let one more question be computed.
 
         Parameters
         ----------
         under_way : int
-            Questions that were let in and are not answered.
-        workers : int
-            Workers that are able to answer.
+            Questions that were admitted and are not answered.
+
+        Raises
+        ------
+        QueueUnreachable, NoWorkers, QueueFull
+            With the time after which it is worth trying again.
+        """
+        self._require_workers()
+        if self._workers.waiting_jobs > self._queue_cap:
+            raise self._queue_full("try again soon")
+        self._throughput.started()
+        limit = self._throughput.limit(self._workers.able_workers)
+        if under_way >= limit:
+            raise QueueFull(
+                f"{under_way:,} questions wait already; try again soon.",
+                {"Retry-After": str(retry_after(under_way, limit / TARGET_SECONDS))},
+            )
+
+    def admit_training(self) -> None:
+        """Let a training be queued, unless jobs of users wait, from half of the cap on.
 
         Raises
         ------
         QueueFull
-            With the time after which it is worth trying again.
         """
-        if self._busy_since is None:
-            self._busy_since = time.monotonic()
-        limit = self.limit(workers)
-        if under_way >= limit:
-            raise QueueFull(
-                f"{under_way:,} questions wait already; try again soon.",
-                {"Retry-After": str(retry_after(under_way, limit / _TARGET_SECONDS))},
-            )
+        if self._workers.waiting_jobs > self._queue_cap / 2:
+            raise self._queue_full("they come first")
 
-    def limit(self, workers: int) -> float:
-        """Return how many questions may be under way.
+    def _require_workers(self) -> None:
+        workers = self._workers
+        if not workers.reachable or workers.refusal:
+            raise QueueUnreachable(f"{workers.refusal or 'Redis does not answer'}; try again soon.")
+        if workers.cache_refusal:
+            raise QueueUnreachable(f"The cache: {workers.cache_refusal}; try again soon.")
+        if not workers.able_workers:
+            what = "Workers wait for a first model." if workers.serving else "No worker is running."
+            raise NoWorkers(f"{what} Answers that were computed before are still served.")
 
-        Parameters
-        ----------
-        workers : int
-            Workers that are able to answer.
-        """
-        now = time.monotonic()
-        if now >= self._limit_until or workers != self._limit_workers:
-            rate = self._rate(now)
-            batches = BATCH_LIMIT * max(1, workers)
-            self._limit = batches * _FIRST_BATCHES if rate is None else max(batches, rate * _TARGET_SECONDS)
-            self._limit_until, self._limit_workers = now + _LIMIT_SECONDS, workers
-        return self._limit
-
-    def _rate(self, now: float) -> float | None:
-        """Return the questions answered a second, None if there was not enough to do to tell."""
-        self._forget(now)
-        if self._busy_since is None or now - self._busy_since < _WINDOW_SECONDS:
-            return None
-        return self._in_window / _WINDOW_SECONDS
-
-    def _forget(self, now: float) -> None:
-        while self._answered and self._answered[0][0] < now - _WINDOW_SECONDS:
-            self._in_window -= self._answered.popleft()[1]
-
-
-def retry_after(under_way: int, rate: float) -> int:
-    """Return the whole seconds after which questions that are under way will be answered."""
-    if rate <= 0:
-        return _LONGEST_RETRY_SECONDS
-    return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(under_way / rate)))
+    def _queue_full(self, advice: str) -> QueueFull:
+        workers = self._workers
+        job_seconds = max((worker.job_seconds for worker in workers.serving), default=0.0)
+        pace = max(1, workers.able_workers) / (job_seconds or _UNKNOWN_JOB_SECONDS)
+        return QueueFull(
+            f"{workers.waiting_jobs} jobs with questions of users wait already; {advice}.",
+            {"Retry-After": str(retry_after(workers.waiting_jobs, pace))},
+        )

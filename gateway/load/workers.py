@@ -1,4 +1,4 @@
-"""Who is there to work: read from Redis twice a second, so that a request asks memory."""
+"""Knows which workers are alive, read from Redis twice a second, so that a request asks memory."""
 
 import re
 from collections.abc import Callable
@@ -8,31 +8,25 @@ import structlog
 from redis.exceptions import RedisError
 
 from gateway import background_tasks
-from gateway.http.problems import NoWorkers, QueueFull, QueueUnreachable
-from gateway.load.admission import retry_after
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.queue.clock import RedisClock
 from shared.queue.damage import is_damage, refusal
 from shared.queue.heartbeat import Heartbeat, read_heartbeats
+from shared.queue.rq_keys import queue_key
 
 log = structlog.get_logger(__name__)
 
 _TOTAL = re.compile(rb"[0-9]{1,18}")
 
-_UNKNOWN_JOB_SECONDS = 0.1
-"""Of a job, before any worker has done one: rather too long than too short."""
 
-
-class Fleet:
+class Workers:
     """The workers as their heartbeats show them.
 
     Parameters
     ----------
     queue : redis.asyncio.Redis
         Redis of the queue.
-    queue_cap : int
-        Waiting jobs above which new work is refused.
     version : str or None
         Model version whose answers count as fresh until a worker says otherwise.
     on_change : callable
@@ -44,7 +38,6 @@ class Fleet:
     def __init__(
         self,
         queue: redis.asyncio.Redis,
-        queue_cap: int,
         version: str | None,
         on_change: Callable[[], None],
         cache: redis.asyncio.Redis | None = None,
@@ -53,7 +46,6 @@ class Fleet:
         self._cache = cache
         self.has_own_cache = cache is not None
         self._on_change = on_change
-        self._queue_cap = queue_cap
         self.reachable = False
         self.refusal: str | None = None
         """Why Redis refuses what it is asked, e.g. to store anything; None while it does not."""
@@ -86,45 +78,10 @@ class Fleet:
         """The newest model version in service; names begin with the time."""
         return max(self.versions, default=None)
 
-    def require_capacity(self) -> None:
-        """Refuse new work that nobody would do in time.
-
-        Raises
-        ------
-        QueueUnreachable, NoWorkers, QueueFull
-        """
-        if not self.reachable or self.refusal:
-            raise QueueUnreachable(f"{self.refusal or 'Redis does not answer'}; try again soon.")
-        if self.cache_refusal:
-            raise QueueUnreachable(f"The cache: {self.cache_refusal}; try again soon.")
-        if not self.able_workers:
-            what = "Workers wait for a first model." if self.serving else "No worker is running."
-            raise NoWorkers(f"{what} Answers that were computed before are still served.")
-        if self.waiting_jobs > self._queue_cap:
-            raise self._queue_full("try again soon")
-
-    def require_leisure(self) -> None:
-        """Refuse what can wait while users wait: from half of the cap on.
-
-        Raises
-        ------
-        QueueFull
-        """
-        if self.waiting_jobs > self._queue_cap / 2:
-            raise self._queue_full("they come first")
-
-    def _queue_full(self, advice: str) -> QueueFull:
-        seconds = max((worker.job_seconds for worker in self.serving), default=0.0) or _UNKNOWN_JOB_SECONDS
-        pace = max(1, self.able_workers) / seconds
-        return QueueFull(
-            f"{self.waiting_jobs} jobs with questions of users wait already; {advice}.",
-            {"Retry-After": str(retry_after(self.waiting_jobs, pace))},
-        )
-
     async def look(self) -> None:
         """Read how it is at this moment; that Redis does not answer is noted, not raised.
 
-        Who asks for that while it is being done has it done once more, however many there are.
+        A call that comes while it is being done has it done once more, however many calls there are.
         """
         self._asked = True
         if self._looking:
@@ -160,7 +117,7 @@ class Fleet:
         async with self._queue.pipeline(transaction=False) as pipeline:
             pipeline.set(keys.CHECK, "1", px=keys.CHECK_TTL)
             pipeline.time()
-            pipeline.llen(f"rq:queue:{QueueName.SERVE}")
+            pipeline.llen(queue_key(QueueName.SERVE))
             pipeline.hmget(keys.COUNTERS, [*keys.Counter])
             for queue in QueueName:
                 pipeline.smembers(keys.workers(queue))

@@ -130,7 +130,7 @@ def _read_accept_encoding(accept_encoding: bytes) -> bool:
     return gzip_weight > 0 and gzip_weight >= weights.get(b"identity", others)
 
 
-class AnswerMemory:
+class AnswerCache:
     """The answers that were asked for last.
 
     Parameters

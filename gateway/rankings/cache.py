@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from gateway.rankings.coalescing import Coalescer
 from shared.contract.question import Question
-from shared.rankings.store import READ_RANKINGS, CachedRanking, parse_replies, read_arguments
+from shared.rankings.store import READ_SCRIPT, CachedRanking, parse_replies, read_arguments
 
 _READS_TOGETHER = 128
 _AWAY_SECONDS = 0.5
@@ -24,7 +24,7 @@ class RankingCache:
     """
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
-        self._read = connection.register_script(READ_RANKINGS)
+        self._read = connection.register_script(READ_SCRIPT)
         self._away_until = 0.0
         self._reads: Coalescer[Question, CachedRanking] = Coalescer(self.read_many, _READS_TOGETHER)
 

@@ -1,4 +1,4 @@
-"""What is asked most, and having it computed before it is asked again."""
+"""Counts what is asked most, and has it computed before it is asked again."""
 
 import asyncio
 import time
@@ -10,8 +10,8 @@ import redis
 import redis.asyncio
 import structlog
 
-from gateway.load.workers import Fleet
-from gateway.rankings.answer_cache import AnswerMemory
+from gateway.load.workers import Workers
+from gateway.rankings.answer_cache import AnswerCache
 from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT, QueueName
 from shared.contract.kinds import RULES, Kind
@@ -41,19 +41,19 @@ class Popularity:
         Of the counts.
     jobs : redis.Redis
         The same Redis for RQ, which is not asynchronous; used in a thread.
-    fleet : Fleet
-        Whether somebody warms.
-    memory : AnswerMemory
+    workers : Workers
+        Tells whether one of them warms.
+    answer_cache : AnswerCache
         Counts what it answers itself.
     """
 
     def __init__(
-        self, queue: redis.asyncio.Redis, jobs: redis.Redis, fleet: Fleet, memory: AnswerMemory
+        self, queue: redis.asyncio.Redis, jobs: redis.Redis, workers: Workers, answer_cache: AnswerCache
     ) -> None:
         self._queue = queue
         self._jobs = jobs
-        self._fleet = fleet
-        self._memory = memory
+        self._workers = workers
+        self._answer_cache = answer_cache
         self._counts: Counter[str] = Counter()
         self._warmed: tuple[str, str] | None = None
 
@@ -67,7 +67,7 @@ class Popularity:
         Counts that cannot be written are lost: they only say what to compute first.
         """
         counts, self._counts = self._counts, Counter()
-        counts.update(self._memory.take_hits())
+        counts.update(self._answer_cache.take_hits())
         if counts:
             weight = 2.0 ** ((time.time() - _ORIGIN_SECONDS) / _HALF_LIFE_SECONDS)
             async with self._queue.pipeline(transaction=False) as pipeline:
@@ -85,8 +85,8 @@ class Popularity:
         fingerprint : str
             Of the data.
         """
-        version = self._fleet.newest_version
-        if version is None or not self._fleet.warming or (version, fingerprint) == self._warmed:
+        version = self._workers.newest_version
+        if version is None or not self._workers.warming or (version, fingerprint) == self._warmed:
             return
         note = keys.warming(version, fingerprint)
         is_ours = await self._queue.set(note, "1", nx=True, ex=keys.WARMING_TTL)
@@ -103,13 +103,13 @@ class Popularity:
 
     def _enqueue(self, asked: list[tuple[Kind, int]]) -> None:
         for kind in Kind:
-            ids = [entity_id for asked_kind, entity_id in asked if asked_kind is kind]
+            ids = [subject for asked_kind, subject in asked if asked_kind is kind]
             for start in range(0, len(ids), BATCH_LIMIT):
                 enqueue_rankings(
                     self._jobs,
                     RULES[kind].job,
                     ids[start : start + BATCH_LIMIT],
                     job_id=uuid.uuid4().hex,
-                    deadline=self._fleet.clock.now() + _WARM_DEADLINE_SECONDS,
+                    deadline=self._workers.clock.now() + _WARM_DEADLINE_SECONDS,
                     queue=QueueName.WARM,
                 )

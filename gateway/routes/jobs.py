@@ -1,4 +1,4 @@
-"""How a job is doing."""
+"""Tells how a job is doing."""
 
 import re
 from datetime import datetime
@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.exceptions import RedisError
 from rq.job import JobStatus
-from rq.results import Result
 
-from gateway.context import State, state_of
+from gateway.context import GatewayContext, context_of
 from gateway.http.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
 from gateway.http.responses import json_answer
 from shared.queue.damage import is_damage
+from shared.queue.job_errors import INTERNAL_ERROR, JobError
 from shared.queue.jobs import MovierecJob, fetch_job
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -27,7 +27,6 @@ _STATES = {
     JobStatus.STARTED: "running",
     JobStatus.FINISHED: "finished",
 }
-_OUR_ERROR = re.compile(r"^shared\.errors\.\w+: ")
 
 
 class JobProgress(BaseModel):
@@ -66,10 +65,10 @@ class JobView(BaseModel):
 def job(
     job_id: Annotated[str, Path(max_length=64, examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"])],
     request: Request,
-    state: Annotated[State, Depends(state_of)],
+    context: Annotated[GatewayContext, Depends(context_of)],
 ) -> Response:
     """State, progress, and in the end result or error. Finished trainings are kept for a week."""
-    found = fetch_job(job_id, state.jobs) if re.fullmatch(r"[0-9a-f]{32}", job_id) else None
+    found = fetch_job(job_id, context.jobs) if re.fullmatch(r"[0-9a-f]{32}", job_id) else None
     if found is None:
         raise UnknownJob(f"There is no job {job_id[:64]!r}, or it is no longer kept.")
     return json_answer(request, orjson.dumps(_describe(found)), version=None)
@@ -86,7 +85,7 @@ def _describe(found: MovierecJob) -> dict[str, Any]:
         "ended_at": _iso(found.ended_at) if state in {"finished", "failed"} else None,
         "progress": _progress(found.meta),
         "result": _result(found) if state == "finished" else None,
-        "error": _error(found) if state == "failed" else None,
+        "error": _error(found.meta) if state == "failed" else None,
     }
 
 
@@ -100,36 +99,22 @@ def _progress(meta: object) -> dict[str, Any] | None:
 
 def _result(found: MovierecJob) -> dict[str, Any] | None:
     """Return what a job returned, None if it cannot be read or is nothing that a job of ours returns."""
-    last = _last_result(found)
-    value = last.return_value if last else None
-    return value if isinstance(value, dict) else None
-
-
-def _last_result(found: MovierecJob) -> Result | None:
     try:
-        return found.latest_result()
+        last = found.latest_result()
     except RedisError as error:
         if is_damage(error):
             return None
         raise
     except Exception:  # fields that RQ cannot read
         return None
+    value = last.return_value if last else None
+    return value if isinstance(value, dict) else None
 
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="milliseconds") if moment else None
 
 
-def _error(found: MovierecJob) -> str:
-    """Return what went wrong: our own errors in their words, all others without a trace of the inside."""
-    result = _last_result(found)
-    text = (result.exc_string if result else None) or ""
-    last_lines = text.strip().splitlines()
-    for number, line in enumerate(last_lines):
-        if _OUR_ERROR.match(line):
-            return _OUR_ERROR.sub("", "\n".join(last_lines[number:]))
-    if "terminated unexpectedly" in text or "Abandoned" in text or "stuck" in text:
-        return "The worker that ran it died, and so did those that tried again."
-    if "JobTimeoutException" in text:
-        return "It took longer than it may."
-    return "It failed for a reason of our own; the worker's log tells it."
+def _error(meta: object) -> str:
+    """Return what went wrong, as the worker has written it for users."""
+    return (JobError.from_meta(meta) or INTERNAL_ERROR).message

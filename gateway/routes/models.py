@@ -6,8 +6,9 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.context import State, current_version, state_of
+from gateway.context import GatewayContext, context_of, current_version
 from gateway.http import urls
+from gateway.http.accepted import accepted
 from gateway.http.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -84,39 +85,39 @@ class TrainingRequest(BaseModel):
 class TrainingAccepted(BaseModel):
     """A training was queued."""
 
-    job: str = Field(examples=["/api/v1/jobs/0a1b2c3d4e5f60718293a4b5c6d7e8f9"])
+    job: str = Field(examples=[urls.job("0a1b2c3d4e5f60718293a4b5c6d7e8f9")])
 
 
-def _describe_version(manifest: Manifest, current: str | None, state: State) -> dict[str, Any]:
+def _describe_version(manifest: Manifest, current: str | None, context: GatewayContext) -> dict[str, Any]:
     return {
         **manifest.model_dump(mode="json", include={"version", "algorithm", "parameters", "data", "metrics"}),
         "created_at": manifest.created_at.isoformat(timespec="seconds"),
         "current": manifest.version == current,
-        "workers": sum(worker.model_version == manifest.version for worker in state.fleet.serving),
+        "workers": sum(worker.model_version == manifest.version for worker in context.workers.serving),
     }
 
 
 @router.get("", summary="All models", response_model=ModelVersions)
-def list_models(request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+def list_models(request: Request, context: Annotated[GatewayContext, Depends(context_of)]) -> Response:
     """Models that are kept, newest first, and how many workers serve each."""
-    current = current_version(state.store)
-    versions = [_describe_version(manifest, current, state) for manifest in state.store.versions()]
+    current = current_version(context.store)
+    versions = [_describe_version(manifest, current, context) for manifest in context.store.versions()]
     return json_answer(request, orjson.dumps({"models": versions}), version=current)
 
 
 @router.get(
     "/current", summary="The current model", response_model=ModelVersion, responses=documented(NoModel)
 )
-def current_model(request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+def current_model(request: Request, context: Annotated[GatewayContext, Depends(context_of)]) -> Response:
     """The model that workers are to serve; right after a training some may still hold the one before."""
-    current = current_version(state.store)
+    current = current_version(context.store)
     if current is None:
         raise NoModel("No model was trained yet: POST /api/v1/models, or run: movierec train.")
     try:
-        manifest = state.store.manifest(current)
+        manifest = context.store.manifest(current)
     except ArtifactError as error:
         raise NoModel(str(error)) from None
-    return json_answer(request, orjson.dumps(_describe_version(manifest, current, state)), version=current)
+    return json_answer(request, orjson.dumps(_describe_version(manifest, current, context)), version=current)
 
 
 @writing.post(
@@ -137,25 +138,24 @@ def current_model(request: Request, state: Annotated[State, Depends(state_of)]) 
         ),
     },
 )
-def train(body: TrainingRequest, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
-    """Train on what the database holds now. When it is done, workers take the new model over.
+def train(
+    body: TrainingRequest, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
+) -> Response:
+    """Train on what the database holds now. When it is done, workers switch to the new model.
 
     While many questions of users wait, it is refused: they come first.
     """
-    state.fleet.require_leisure()
+    context.admission.admit_training()
     try:
         config = parse_config(body.algorithm, body.parameters, strict=True)
     except ConfigurationError as error:
         raise InvalidRequest(str(error)) from None
     prefix = request.scope["root_path"]
     job_id = start_training(
-        state.jobs,
+        context.jobs,
         body.algorithm,
         config.model_dump(mode="json"),
         timeout_seconds=request.app.state.settings.train_timeout.total_seconds(),
         prefix=prefix,
     )
-    address = prefix + urls.job(job_id)
-    return Response(
-        orjson.dumps({"job": address}), 202, {"Location": address, "Retry-After": "2"}, "application/json"
-    )
+    return accepted(job_id, prefix, retry_after=2)

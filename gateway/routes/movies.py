@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from gateway.context import State, state_of
+from gateway.context import GatewayContext, context_of
 from gateway.http import rendering, urls
 from gateway.http.problems import InvalidRequest, UnknownMovie, documented
 from gateway.http.responses import PUBLIC, MovieId, send
@@ -59,13 +59,15 @@ _SIMILAR_EXAMPLE = {
         **documented(UnknownMovie, InvalidRequest),
     },
 )
-async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+async def movie(
+    movie_id: MovieId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
+) -> Response:
     """Title and genres, as in the data set's file."""
-    if movie_id not in state.catalogue:
+    if movie_id not in context.catalogue:
         raise UnknownMovie(movie_id)
-    body = rendering.movie(movie_id, state.catalogue)
-    answer = Answer(body, state.fleet.newest_version or "", PUBLIC, data=state.catalogue.fingerprint)
-    state.memory.put(urls.movie(movie_id), movie_id, state.memory.token(movie_id), answer)
+    body = rendering.movie(movie_id, context.catalogue)
+    answer = Answer(body, context.workers.newest_version or "", PUBLIC, data=context.catalogue.fingerprint)
+    context.answer_cache.put(urls.movie(movie_id), movie_id, context.answer_cache.token(movie_id), answer)
     return send(request, answer, cached=True)
 
 
@@ -81,9 +83,7 @@ async def movie(movie_id: MovieId, request: Request, state: Annotated[State, Dep
     },
 )
 async def most_similar(
-    movie_id: MovieId, request: Request, state: Annotated[State, Depends(state_of)]
+    movie_id: MovieId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
 ) -> Response:
     """At most 100 other movies that share a genre, by cosine; of equals the better-known first."""
-    if movie_id not in state.catalogue:
-        raise UnknownMovie(movie_id)
-    return await rankings.ranking_response(request, state, Question(Kind.SIMILAR, movie_id))
+    return await rankings.ranking_response(request, context, Question(Kind.SIMILAR, movie_id))

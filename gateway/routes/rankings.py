@@ -1,12 +1,11 @@
-"""What both kinds of rankings do alike: ask, wait, render."""
+"""What the routes of all rankings have in common."""
 
 from typing import Any
 
-import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from gateway.context import State
+from gateway.context import GatewayContext
 from gateway.http import urls
 from gateway.http.problems import (
     ComputationFailed,
@@ -18,7 +17,7 @@ from gateway.http.problems import (
 )
 from gateway.http.responses import header, send
 from gateway.rankings.dispatcher import StillWorkingError
-from gateway.rankings.service import answer_ranking
+from gateway.rankings.service import accepted_ranking, answer_ranking
 from shared.contract.question import Question
 
 PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed)
@@ -37,27 +36,20 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
         "description": "Not ready yet. `Location` is the job, `Retry-After` says when to ask again.",
         "content": {
             "application/json": {
-                "example": {"job": "/api/v1/jobs/6f1d...", "result": "/api/v1/users/1/suggested_movies"}
+                "example": {"job": urls.job("6f1d..."), "result": f"{urls.API}/users/1/suggested_movies"}
             }
         },
     }
 }
 
 
-async def ranking_response(request: Request, state: State, question: Question) -> Response:
+async def ranking_response(request: Request, context: GatewayContext, question: Question) -> Response:
     """Answer with a ranking, or 202 if it is not ready in time or the client does not want to wait."""
     try:
-        answer, cached = await answer_ranking(state, question, wait=_waits(request))
+        answer, cached = await answer_ranking(context, question, wait=_waits(request))
     except StillWorkingError as pending:
-        return accepted(question, pending.job_id, request.scope["root_path"])
+        return accepted_ranking(question, pending.job_id, request.scope["root_path"])
     return send(request, answer, cached=cached)
-
-
-def accepted(question: Question, job_id: str, prefix: str) -> Response:
-    """Say where an answer will be, and which job computes it; links begin with the prefix."""
-    job = prefix + urls.job(job_id)
-    body = orjson.dumps({"job": job, "result": prefix + urls.ranking(*question).decode()})
-    return Response(body, 202, {"Location": job, "Retry-After": "1"}, "application/json")
 
 
 def _waits(request: Request) -> bool:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import Engine
 
 from gateway.catalogue.movies import Catalogue
-from gateway.context import State, state_of
+from gateway.context import GatewayContext, context_of
 from gateway.http import rendering, urls
 from gateway.http.problems import DatabaseUnavailable, InvalidRequest, UnknownUser, documented
 from gateway.http.responses import PRIVATE, UserId, send
@@ -86,23 +86,25 @@ _SUGGESTED_EXAMPLE = {
         **documented(UnknownUser, InvalidRequest, DatabaseUnavailable),
     },
 )
-async def rated(user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]) -> Response:
+async def rated(
+    user_id: UserId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
+) -> Response:
     """All that the user rated, best first, then by id, each with this user's tags of that movie."""
     path = urls.rated(user_id)
-    kept = state.memory.get(path)
+    kept = context.answer_cache.get(path)
     if kept is not None:
         return send(request, kept, cached=True)
 
     async def read(catalogue: Catalogue) -> Answer | None:
-        token = state.memory.token(user_id)
-        body = await asyncio.to_thread(_rated, state.engine, user_id, catalogue)
+        token = context.answer_cache.token(user_id)
+        body = await asyncio.to_thread(_rated, context.engine, user_id, catalogue)
         if body is None:
             return None
-        answer = Answer(body, state.fleet.newest_version or "", PRIVATE, data=catalogue.fingerprint)
-        state.memory.put(path, user_id, token, answer)
+        answer = Answer(body, context.workers.newest_version or "", PRIVATE, data=catalogue.fingerprint)
+        context.answer_cache.put(path, user_id, token, answer)
         return answer
 
-    return send(request, await state.of_one_data_set(read), cached=False)
+    return send(request, await context.of_one_data_set(read), cached=False)
 
 
 def _rated(engine: Engine, user_id: int, catalogue: Catalogue) -> bytes | None:
@@ -129,7 +131,7 @@ def _rated(engine: Engine, user_id: int, catalogue: Catalogue) -> bytes | None:
     },
 )
 async def suggested(
-    user_id: UserId, request: Request, state: Annotated[State, Depends(state_of)]
+    user_id: UserId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
 ) -> Response:
     """At most 150 movies that the user has not rated, best estimate first; of equals the better-known."""
-    return await rankings.ranking_response(request, state, Question(Kind.SUGGESTED, user_id))
+    return await rankings.ranking_response(request, context, Question(Kind.SUGGESTED, user_id))

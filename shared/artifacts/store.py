@@ -1,4 +1,4 @@
-"""Model versions on disk: written, checked, published, found.
+"""Stores model versions on disk: writes, checks, publishes and finds them.
 
 ::
 
@@ -59,7 +59,7 @@ class DataSummary(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a version says of itself.
+    """Describes a model version.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class ArtifactStore:
         return sorted(found, key=lambda manifest: (manifest.created_at, manifest.version), reverse=True)
 
     def manifest(self, version: str) -> Manifest:
-        """Read what a version says of itself.
+        """Read the manifest of a version.
 
         Raises
         ------

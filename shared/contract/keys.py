@@ -3,7 +3,7 @@
 from datetime import timedelta
 from enum import StrEnum
 
-from shared.contract.kinds import MAX_ID, MIN_ID, Kind
+from shared.contract.kinds import MAX_ID, MIN_ID, RULES, Kind
 
 
 class Counter(StrEnum):
@@ -28,15 +28,6 @@ class Counter(StrEnum):
 ANSWER_TTL = timedelta(days=1)
 """Of a user's or movie's cached rankings, renewed at each write."""
 
-CLAIM_TTL = timedelta(seconds=10)
-"""Of a claim, should its holder die: twice the usual wait budget."""
-
-SETTLED = b"settled"
-"""In place of a job's id in a claim: the answer was written a moment ago."""
-
-SETTLED_TTL = timedelta(seconds=2)
-"""Longer than any gateway takes from a look into the cache to its claim."""
-
 HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 HEARTBEAT_TTL = timedelta(seconds=2)
 """A worker that was silent for so long counts as gone."""
@@ -58,8 +49,8 @@ CHECK_TTL = timedelta(seconds=10)
 ANSWERS_CHANNEL = "movierec:answers"
 """Channel of :class:`shared.contract.news.News`."""
 
-FLEET_CHANNEL = "movierec:fleet"
-"""Channel on which a worker says its id when it comes, goes or takes over a model."""
+WORKERS_CHANNEL = "movierec:workers-changed"
+"""Channel on which a worker says its id when it comes, goes or switches to another model."""
 
 ASKED = "movierec:asked"
 """Sorted set of what is asked most, ``<kind>:<id>`` by a count that fades; see :func:`asked`."""
@@ -74,24 +65,19 @@ TRAINING = "movierec:training"
 """Id of the training job that was accepted last."""
 
 
-def ranking(kind: Kind, entity_id: int) -> tuple[str, str]:
+def ranking(kind: Kind, subject: int) -> tuple[str, str]:
     """Return key and field of a cached ranking: a hash per user or movie, a field per kind."""
-    owner = "user" if kind is Kind.SUGGESTED else "movie"
-    return f"movierec:{owner}:{entity_id}", kind.value
+    return f"movierec:{RULES[kind].owner}:{subject}", kind.value
 
 
-def claim(kind: Kind, entity_id: int) -> str:
-    """Return the key that holds the id of the job which computes a ranking right now.
-
-    For a moment after that it holds :data:`SETTLED`, for a gateway that had looked into the cache before the
-    answer was there and claims the question only now.
-    """
-    return f"movierec:claim:{kind.value}:{entity_id}"
+def claim(kind: Kind, subject: int) -> str:
+    """Return the key that holds the job which computes a ranking; see :mod:`shared.rankings.claims`."""
+    return f"movierec:claim:{kind.value}:{subject}"
 
 
-def asked(kind: Kind, entity_id: int) -> str:
+def asked(kind: Kind, subject: int) -> str:
     """Return a member of :data:`ASKED`."""
-    return f"{kind.value}:{entity_id}"
+    return f"{kind.value}:{subject}"
 
 
 def parse_asked(member: bytes) -> tuple[Kind, int] | None:

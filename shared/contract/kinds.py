@@ -23,12 +23,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class RankingRule:
-    """The fixed part of a ranking.
+    """What is the same for all rankings of a kind; a new kind is a new row of :data:`RULES`.
 
     Attributes
     ----------
     job : str
         Job that computes it.
+    owner : str
+        What it belongs to, ``user`` or ``movie``: a part of its key, and the unit in which people read it.
     limit : int
         Most movies in it.
     decimals : int
@@ -38,12 +40,15 @@ class RankingRule:
     """
 
     job: str
+    owner: str
     limit: int
     decimals: int
     highest: int
 
 
 RULES = {
-    Kind.SUGGESTED: RankingRule(job="worker.jobs.suggest", limit=150, decimals=3, highest=5),
-    Kind.SIMILAR: RankingRule(job="worker.jobs.find_similar", limit=100, decimals=2, highest=1),
+    Kind.SUGGESTED: RankingRule(job="worker.jobs.suggest", owner="user", limit=150, decimals=3, highest=5),
+    Kind.SIMILAR: RankingRule(
+        job="worker.jobs.find_similar", owner="movie", limit=100, decimals=2, highest=1
+    ),
 }

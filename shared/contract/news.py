@@ -1,9 +1,11 @@
 """What workers and writers publish about rankings, for every gateway to hear."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.contract.kinds import MAX_ID, MIN_ID, Kind
+from shared.contract.question import Question
 
 
 class RankingEvent(StrEnum):
@@ -46,6 +48,16 @@ class News:
     kind: Kind
     ids: list[int]
 
+    @classmethod
+    def of(cls, event: RankingEvent, questions: Sequence[Question]) -> "News":
+        """Return the news of questions of one kind; at least one."""
+        return cls(event, questions[0].kind, [question.subject for question in questions])
+
+    @property
+    def questions(self) -> list[Question]:
+        """What it is about."""
+        return [Question(self.kind, subject) for subject in self.ids]
+
     def to_text(self) -> str:
         """Return the message, e.g. ``written suggested 1 2 3``."""
         return " ".join([self.event, self.kind, *map(str, self.ids)])
@@ -61,4 +73,4 @@ class News:
             news = cls(RankingEvent(event), Kind(kind), [int(part) for part in ids.split()])
         except ValueError:
             return None
-        return news if all(MIN_ID <= entity_id <= MAX_ID for entity_id in news.ids) else None
+        return news if all(MIN_ID <= subject <= MAX_ID for subject in news.ids) else None

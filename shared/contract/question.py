@@ -1,4 +1,4 @@
-"""What can be asked of the workers."""
+"""A question that workers answer with a ranking."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,15 @@ from shared.contract.kinds import Kind
 
 
 class Question(NamedTuple):
-    """What is to be ranked: for which user, or movies like which one."""
+    """What is to be ranked, and for which user or movie.
+
+    Attributes
+    ----------
+    kind : Kind
+        Which kind of ranking.
+    subject : int
+        The user it is for, or the movie that others are to be like.
+    """
 
     kind: Kind
-    entity_id: int
+    subject: int

@@ -1,4 +1,4 @@
-"""Whole tables, in and out through Arrow: 20 million ratings without a Python object for each."""
+"""Moves whole tables in and out through Arrow, without a Python object for each of 20 million ratings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def replace_dataset(
 ) -> Import:
     """Make a data set the contents of the database, in one transaction.
 
-    Whoever reads meanwhile sees the old contents; a crash at any point leaves them.
+    Readers see the old contents meanwhile; a crash at any point leaves them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Connections to the database."""
+"""Opens the database."""
 
 from pathlib import Path
 

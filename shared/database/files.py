@@ -1,4 +1,4 @@
-"""Noticing that SQLite's file was replaced, deleted or damaged while it is open.
+"""Notices when SQLite's file is replaced, deleted or damaged while it is open.
 
 A connection goes on with the file that it opened and with the pages that it has read, whatever becomes of the
 name or the bytes on the disk. So connections in a pool are renewed once the file has changed, a file that is

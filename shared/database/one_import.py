@@ -1,4 +1,4 @@
-"""One import at a time into a database."""
+"""Lets one import at a time into a database."""
 
 import os
 import socket

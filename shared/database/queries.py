@@ -1,4 +1,4 @@
-"""Small questions, answered row by row. Bulk reading and writing is in :mod:`shared.database.bulk`."""
+"""Small queries, read row by row. Bulk reading and writing is in :mod:`shared.database.bulk`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,7 +82,7 @@ _DATA_FINGERPRINT = select(imports.c.fingerprint).order_by(imports.c.import_id.d
 
 
 def data_fingerprint(connection: Connection) -> str:
-    """Return what tells the imported data from all others, empty if nothing was imported yet.
+    """Return the fingerprint of the imported files, empty if nothing was imported yet.
 
     It is that of the contents: the number of an import says less, since it comes again after a restored
     backup.
@@ -104,7 +104,7 @@ def user_exists(connection: Connection, user_id: int) -> bool:
 
 
 def all_users(connection: Connection) -> Iterator[int]:
-    """Yield everybody who has rated anything, by id.
+    """Yield all users who have rated anything, by id.
 
     One look into the index for each user, from one to the next, instead of reading all ratings.
     """

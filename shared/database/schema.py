@@ -1,4 +1,4 @@
-"""Tables."""
+"""The tables of the database."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, SmallInteger, Table, Text
 from sqlalchemy.types import REAL

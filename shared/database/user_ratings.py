@@ -1,4 +1,4 @@
-"""The ratings of some users as arrays, for the road to an answer: one row a user and no object a rating."""
+"""Reads the ratings of some users as arrays: one row a user and no object a rating."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -55,7 +55,7 @@ def ratings_of(connection: Connection, user_ids: Collection[int]) -> UserRatings
     ----------
     connection : Connection
     user_ids : collection of int
-        Whoever is unknown has no ratings.
+        Unknown users have no ratings.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the numbers in a file mean: the scale of its ratings, the unit of its times.
+"""Finds out what the numbers in a file mean: the scale of its ratings, the unit of its times.
 
 Neither stands in the file, so both are judged by all of its numbers, once they are read. A reading is taken
 when more than half of the numbers need it and no other one fits; numbers that at most one in a hundred needs

@@ -1,4 +1,4 @@
-"""Fetching MovieLens data sets from GroupLens."""
+"""Downloads MovieLens data sets from GroupLens."""
 
 import re
 import socket

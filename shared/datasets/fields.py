@@ -1,4 +1,4 @@
-"""Checks of single fields, and the list of rows that failed them."""
+"""Checks single fields, and lists the rows that failed."""
 
 import math
 import re
@@ -54,7 +54,7 @@ class BadRows:
             self.rows.append(BadRow(file, line, reason))
 
     def extend(self, other: "BadRows") -> None:
-        """Take over what another list has noted."""
+        """Add the rows of another list."""
         self.total += other.total
         self.rows.extend(other.rows[: MAX_SHOWN_ROWS - len(self.rows)])
 
@@ -70,7 +70,11 @@ def shown(text: str) -> str:
 
 
 def whole_number(name: str, text: str) -> int:
-    """Read a whole number that fits 64 bits, also as floating point is written: ``1.0``, ``1,0``, ``1e3``."""
+    """Read a whole number that fits 64 bits, also as floating point is written.
+
+    >>> [whole_number("userId", text) for text in ("7", "7.0", "7,0", "7e3")]
+    [7, 7, 7, 7000]
+    """
     text = text.strip(" \t\r")
     if "," in text and not may_be_thousands(text.encode()):
         text = text.replace(",", ".")
@@ -99,7 +103,11 @@ def identifier(name: str, text: str) -> int:
 
 
 def foreign_id(name: str, text: str) -> int | None:
-    """Read the id of a movie elsewhere, with or without IMDb's ``tt``; None for what stands for none."""
+    """Read the id of a movie elsewhere, with or without IMDb's ``tt``; None for what stands for none.
+
+    >>> foreign_id("imdbId", "tt0114709"), foreign_id("tmdbId", "862.0"), foreign_id("tmdbId", "NULL")
+    (114709, 862, None)
+    """
     text = text.strip()
     if text.casefold() in _NO_FOREIGN_ID:
         return None
@@ -144,7 +152,11 @@ def check_timestamp(timestamp: int, unit: TimeUnit) -> None:
 
 
 def date_value(text: str) -> int:
-    """Read a date of ISO 8601, with or without a time and a zone (UTC without), as seconds since 1970."""
+    """Read a date of ISO 8601, with or without a time and a zone (UTC without), as seconds since 1970.
+
+    >>> date_value("1970-01-02"), date_value("1970-01-02 01:00:00+01:00")
+    (86400, 86400)
+    """
     text = text.strip(" \t\r")
     try:
         if not is_date(text):

@@ -1,4 +1,4 @@
-"""Reading every MovieLens format into one :class:`~shared.datasets.model.Dataset`.
+"""Reads every MovieLens format into one :class:`~shared.datasets.model.Dataset`.
 
 ====================  ==========================================  =====================================
 Data sets             Files                                       Encoding

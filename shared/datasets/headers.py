@@ -1,4 +1,4 @@
-"""What is common to all CSV files: a separator, a header with columns in any order, and what is not CSV."""
+"""Reads the headers of CSV files: their separator, their columns in any order, and signs that it is none."""
 
 import csv
 import re

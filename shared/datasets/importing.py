@@ -1,4 +1,4 @@
-"""Files -> database."""
+"""Imports the files of a data set into the database."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which files make a data set, and where they are."""
+"""Finds the files that make a data set."""
 
 import hashlib
 import zipfile

@@ -1,4 +1,4 @@
-"""Reading the files of movies into columns."""
+"""Reads the files of movies into columns."""
 
 import re
 from collections.abc import Iterator

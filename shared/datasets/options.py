@@ -1,4 +1,4 @@
-"""What the numbers in a file may mean: scales of ratings, units of time, and what a user says of them."""
+"""Scales of ratings, units of time, and what a user says about those of a file."""
 
 from dataclasses import dataclass
 from enum import StrEnum

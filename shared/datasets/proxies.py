@@ -1,4 +1,4 @@
-"""The way out to the network: proxies and certificates, as the environment names them.
+"""Reaches the network by the proxies and certificates that the environment names.
 
 httpx reads the same variables, but a wrong one ends in whatever error its parts raise. A wrong setting must
 never look like a network that is not there: that may be made up for, a setting not.

@@ -1,4 +1,4 @@
-"""Parsing blocks of whole lines of ratings: at once by Arrow, or line by line where that fails."""
+"""Parses blocks of whole lines of ratings: at once by Arrow, or line by line where that fails."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""Reading the files of ratings: millions of lines, nearly always good.
+"""Reads the files of ratings: millions of lines, nearly always good.
 
 A file is read in blocks of whole lines. Arrow parses a block and the columns are checked at once; only a
 block that fails is parsed again line by line, which knows the line and the reason.

@@ -1,4 +1,4 @@
-"""Rows of the smaller files, which hold text: each with the line it starts on."""
+"""Reads the rows of the smaller files, which hold text, each with the line it starts on."""
 
 import csv
 import io

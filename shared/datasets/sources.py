@@ -1,4 +1,4 @@
-"""Where the bytes of a data set come from: files in a directory or a zip, plain or gzipped, UTF-8 or UTF-16.
+"""Opens the files of a data set: in a directory or a zip, plain or gzipped, UTF-8 or UTF-16.
 
 Nothing is unpacked to disk: files are read as streams, so that no copy is left behind, and an archive that
 grows without end is noticed before it fills anything.

@@ -1,4 +1,4 @@
-"""Reading the files of tags and links into columns."""
+"""Reads the files of tags and links into columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

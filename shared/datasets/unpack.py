@@ -1,4 +1,4 @@
-"""Taking the data files, and nothing else, out of an archive that came from outside."""
+"""Unpacks the data files, and nothing else, of an archive that came from outside."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Child processes that never outlive us."""
+"""Child processes that never outlive their parent."""
 
 import os
 import socket
@@ -9,11 +9,25 @@ from pathlib import Path
 from shared.processes.parent import die_with_parent
 
 STOP_SECONDS = 15.0
-"""How long a child may finish what it does before it is killed."""
+"""How long a child has to finish its work before it is killed."""
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs one of our modules.
+
+    With ``-P``, since Python would otherwise look for modules in the current folder first: a ``redis.py`` or
+    ``shared.py`` that somebody has there would be run in place of ours.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def movierec_command(*arguments: str) -> list[str]:
+    """Return the command line of a ``movierec`` command."""
+    return python_command("cli.main", *arguments)
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody uses."""
+    """Return a port on loopback that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -30,7 +44,7 @@ def tail(path: Path, lines: int = 15) -> str:
 
 
 def stop_process(process: "subprocess.Popen[bytes]", seconds: float = STOP_SECONDS) -> None:
-    """Ask a process to end, and make it end if it has not after some seconds."""
+    """Ask a process to end, and kill it if it has not ended some seconds later."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -41,20 +55,20 @@ def stop_process(process: "subprocess.Popen[bytes]", seconds: float = STOP_SECON
 
 
 class Child:
-    """One of our own commands, run as a process with a log file.
+    """A ``movierec`` command, run as a child process with a log file.
 
     Parameters
     ----------
     name : str
-        For messages and the log file.
+        Name in messages and of the log file.
     arguments : list of str
-        Of ``movierec``.
+        Arguments of ``movierec``.
     environment : dict of str to str
-        Added to ours.
+        Variables added to this process's environment.
     logs : Path
         Directory of the log file.
     stop_seconds : float
-        How long it may finish what it does before it is killed.
+        Seconds between the request to stop and the kill.
     """
 
     def __init__(
@@ -68,16 +82,16 @@ class Child:
         self.name = name
         self._stop_seconds = stop_seconds
         self.log = logs / f"{name}.log"
-        self._command = [sys.executable, "-m", "cli.main", *arguments]
-        # A log is read by tail, and by people elsewhere: its encoding is not a matter of this terminal.
+        self._command = movierec_command(*arguments)
+        # Logs are read by other programs and people, so this terminal's encoding does not matter.
         self._environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start; a log of an earlier run is continued."""
+        """Start it; its log is appended to."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            # In a session of its own, so that Ctrl-C reaches us alone and we decide the order of the end.
+            # In its own session: Ctrl-C then reaches only the parent, which stops its children in order.
             self.process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -90,15 +104,15 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, None while it runs or before it started."""
+        """Its exit code, None while it runs and before it was started."""
         return self.process.poll() if self.process else None
 
     def ask_to_stop(self) -> None:
-        """Ask it to end, without waiting."""
+        """Ask it to stop, without waiting."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
 
     def stop(self) -> None:
-        """Stop it, by force if need be."""
+        """Stop it, and kill it if that takes too long."""
         if self.process is not None:
             stop_process(self.process, self._stop_seconds)

@@ -1,8 +1,8 @@
-"""One at a time, between processes: who comes second is told who came first.
+"""Locks between processes, which say who holds them.
 
-A lock is a file that the kernel has locked (``flock``). It ends with the process that took it, however that
-ends, and with those that were started with its descriptor. On a network file system the kernels of all
-machines agree on it. What is written in the file is for people only: who has the lock, and since when.
+A lock is a file locked by the kernel (``flock``). The kernel releases it when the process that took it and
+all processes that inherited its descriptor have ended, in whatever way. On a network file system it holds for
+all machines. The text in the file is for people only: who holds the lock, and since when.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ _POLL_SECONDS = 0.2
 
 
 class ProcessLock:
-    """A lock that at most one process has.
+    """A lock that at most one process holds.
 
     Parameters
     ----------
     path : Path
-        Of the file; it is there while somebody has the lock, and after a death until somebody takes it again.
+        Path of the file; it exists while the lock is held, and after a crash until the lock is taken again.
     taken : str
-        What another process does that has it, for the message: ``Another training is under way``.
+        First part of the message if another process holds it: ``Another training is under way``.
     advice : str
-        What whoever comes second can do.
+        Last part of the message: what can be done about it.
     """
 
     def __init__(self, path: Path, taken: str, advice: str) -> None:
@@ -42,7 +42,7 @@ class ProcessLock:
 
     @contextmanager
     def held(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Have the lock for a while; see :meth:`acquire`."""
+        """Hold the lock within a context; see :meth:`acquire`."""
         self.acquire(waiting)
         try:
             yield
@@ -55,16 +55,16 @@ class ProcessLock:
         Parameters
         ----------
         waiting : callable, optional
-            Wait for it, and call this again and again with who has it. Without it nobody waits.
+            Called with the holder every time the lock was found held; without it, there is no wait.
         seconds : float, optional
-            Longest wait.
+            Longest wait; without it, there is no limit.
 
         Raises
         ------
         BusyError
-            If another process has it, with its process number, machine and time.
+            If another process holds it, with its process id, machine and time.
         ServiceError
-            If there can be no such file.
+            If the file cannot be written or locked.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self._try():
@@ -74,30 +74,30 @@ class ProcessLock:
             time.sleep(_POLL_SECONDS)
 
     def release(self) -> None:
-        """Give it back; nothing happens if we do not have it."""
+        """Release the lock; nothing happens if it is not held."""
         if self._descriptor is not None:
-            self.path.unlink(missing_ok=True)  # while it is ours: nobody else's can go
+            self.path.unlink(missing_ok=True)  # while the lock is held, so the file is ours
             os.close(self._descriptor)
             self._descriptor = None
 
     def descriptor(self) -> int:
-        """Return what a child inherits that shall keep the lock should we die."""
+        """Return the descriptor to pass to a child that shall keep the lock if this process dies."""
         assert self._descriptor is not None
         return self._descriptor
 
     def note(self, pid: int) -> None:
-        """Write down which process has the lock."""
+        """Write down which process holds the lock."""
         assert self._descriptor is not None
         since = datetime.now(UTC).isoformat(timespec="seconds")
         text = json.dumps({"pid": pid, "host": socket.gethostname(), "since": since})
-        with contextlib.suppress(OSError):  # a full disk: we have the lock all the same
+        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode() + b"\n", 0)
 
     def holder(self) -> str:
-        """Return who has it, in words: ``pid 12, since 2026-01-31 12:00:00 UTC``.
+        """Return the holder in words: ``pid 12, since 2026-01-31 12:00:00 UTC``.
 
-        A machine, or container, is named if it is not this one: its process numbers mean nothing here.
+        Another machine, or container, is named, since its process ids mean nothing here.
         """
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ class ProcessLock:
         while True:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                # For writing: over a network an exclusive lock needs it.
+                # Writable: on network file systems an exclusive lock requires it.
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
                 raise ServiceError(f"{self.path} cannot be written: {error.strerror}.") from error
@@ -129,7 +129,7 @@ class ProcessLock:
                 raise ServiceError(
                     f"{self.path} cannot be locked: {error.strerror}. Choose a file system that has locks."
                 ) from error
-            os.close(descriptor)  # of a file that was removed between opening and locking
+            os.close(descriptor)  # the file was removed between opening and locking
 
 
 def _is_file(descriptor: int, path: Path) -> bool:

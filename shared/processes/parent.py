@@ -1,4 +1,4 @@
-"""The tie between a process and its parent."""
+"""Ends a process together with its parent."""
 
 import ctypes
 import signal
@@ -10,7 +10,7 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent() -> None:
     """Have the kernel end this process when its parent dies, even by SIGKILL (Linux only).
 
-    For a child right after its fork; the tie is not inherited by its own children.
+    Called in a child right after its fork; the child's own children do not inherit it.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

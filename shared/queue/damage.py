@@ -12,6 +12,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from shared.contract import keys
 from shared.contract.jobs import QueueName
+from shared.lua import load_script
+from shared.queue.rq_keys import SHARED_KEYS
 
 log = structlog.get_logger(__name__)
 
@@ -30,49 +32,14 @@ _REFUSALS = {
 
 _DAMAGES = ("WRONGTYPE", "not an integer", "not a float", "would overflow")
 
-_MEND = """
-local removed = {}
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= ARGV[i] then
-    redis.call('DEL', key)
-    removed[#removed + 1] = key
-  end
-end
-local totals = redis.call('HGETALL', KEYS[1])
-for i = 1, #totals, 2 do
-  if #totals[i + 1] > 18 or not string.find(totals[i + 1], '^%d+$') then
-    redis.call('HDEL', KEYS[1], totals[i])
-    removed[#removed + 1] = KEYS[1] .. ' ' .. totals[i]
-  end
-end
-return removed
-"""
-"""KEYS: what is to be looked at, the hash of totals first. ARGV: the type of each."""
+_MEND_SCRIPT = load_script(__package__, "mend")
 
 _TYPES = {
     keys.COUNTERS: "hash",
     keys.ASKED: "zset",
     keys.TRAINING: "string",
-    "rq:queues": "set",
-    "rq:workers": "set",
-    "rq:suspended": "string",
-    **{
-        key.format(queue.value): kind
-        for queue in QueueName
-        for key, kind in {
-            keys.workers("{}"): "set",
-            "rq:queue:{}": "list",
-            "rq:queue:{}:intermediate": "list",
-            "rq:workers:{}": "set",
-            "rq:wip:{}": "zset",
-            "rq:finished:{}": "zset",
-            "rq:failed:{}": "zset",
-            "rq:deferred:{}": "zset",
-            "rq:scheduled:{}": "zset",
-            "rq:canceled:{}": "zset",
-        }.items()
-    },
+    **{keys.workers(queue): "set" for queue in QueueName},
+    **SHARED_KEYS,
 }
 """Of the keys that everything depends on; the first is :data:`shared.contract.keys.COUNTERS`."""
 
@@ -98,7 +65,7 @@ def mend_keys(connection: redis.Redis) -> None:
     connection : redis.Redis
         Of the queue.
     """
-    removed: Sequence[bytes] = connection.register_script(_MEND)(list(_TYPES), list(_TYPES.values()))
+    removed: Sequence[bytes] = connection.register_script(_MEND_SCRIPT)(list(_TYPES), list(_TYPES.values()))
     for key in removed:
         log.warning("a damaged key was removed", key=key.decode(errors="replace"))
 

@@ -66,7 +66,7 @@ class Heartbeat(BaseModel):
             pipeline.set(keys.worker(self.worker_id), self.model_dump_json(), px=keys.HEARTBEAT_TTL)
             pipeline.sadd(keys.workers(self.queue), self.worker_id)
             if announce:
-                pipeline.publish(keys.FLEET_CHANNEL, self.worker_id)
+                pipeline.publish(keys.WORKERS_CHANNEL, self.worker_id)
             pipeline.time()
             reading: tuple[int, int] = pipeline.execute()[-1]
         return reading
@@ -76,7 +76,7 @@ class Heartbeat(BaseModel):
         with connection.pipeline(transaction=False) as pipeline:
             pipeline.delete(keys.worker(self.worker_id))
             pipeline.srem(keys.workers(self.queue), self.worker_id)
-            pipeline.publish(keys.FLEET_CHANNEL, self.worker_id)
+            pipeline.publish(keys.WORKERS_CHANNEL, self.worker_id)
             pipeline.execute()
 
 

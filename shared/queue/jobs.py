@@ -1,6 +1,7 @@
 """The queues and the only jobs that they accept."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import redis
@@ -14,6 +15,7 @@ from shared.contract.job_arguments import complaint
 from shared.contract.jobs import ALLOWED_JOBS, TRAIN_JOB, QueueName
 from shared.errors import MovierecError
 from shared.queue.damage import is_damage
+from shared.queue.job_errors import JobError
 
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
 """How long a failed job can be looked at."""
@@ -29,6 +31,9 @@ TRAIN_RETRIES = 2
 SERVE_TIMEOUT_SECONDS = 10
 """Of a serving job; it takes milliseconds, so this only ends one that hangs."""
 
+Handler = Callable[..., dict[str, Any]]
+"""Runs a job with its named arguments, and returns what the job's result is to be."""
+
 _Seconds = TypeVar("_Seconds", int | None, float | None)
 
 
@@ -37,13 +42,24 @@ class ForbiddenJobError(MovierecError):
 
 
 class MovierecJob(Job):
-    """An RQ job that runs registered functions and nothing else.
+    """An RQ job that runs what its worker has a handler for and nothing else.
 
     RQ imports whatever dotted name it finds in Redis, callbacks included, so anyone who can write there
-    could run anything. Here the name must be in :data:`shared.contract.jobs.ALLOWED_JOBS`, the arguments
-    such as we send (:mod:`shared.contract.job_arguments`), and a job with callbacks, webhooks or repeats
-    fails without running.
+    could run anything. Here no name is imported: it must be in :data:`shared.contract.jobs.ALLOWED_JOBS`, the
+    worker must have a handler of that name, and the arguments must be such as we send
+    (:mod:`shared.contract.job_arguments`). A job with callbacks, webhooks or repeats fails without running.
+
+    Attributes
+    ----------
+    handlers : mapping of str to Handler
+        What runs a job of each name; set by the worker that takes this job.
+    error : JobError or None
+        What it raised in this process.
     """
+
+    handlers: Mapping[str, Handler] = MappingProxyType({})
+    error: JobError | None = None
+    _refused: Sequence[str] = ()
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         """Read the job from Redis, without whatever it wants to be called besides its function."""
@@ -67,26 +83,29 @@ class MovierecJob(Job):
 
     @property
     def func(self) -> Any:
-        """The registered function.
+        """Refuse to import anything.
 
         Raises
         ------
         ForbiddenJobError
-            If the job is not one of ours.
+            Always.
         """
-        if self.instance is not None or self.func_name not in ALLOWED_JOBS:
-            raise ForbiddenJobError(f"Job {self.id} names {self.func_name!r}, which no queue may run.")
-        refused = getattr(self, "_refused", [])
-        if refused:
-            raise ForbiddenJobError(f"Job {self.id} wants {', '.join(refused)}, which no job of ours has.")
-        return super().func
+        raise ForbiddenJobError(f"Job {self.id} is run by a handler, not by the name {self.func_name!r}.")
 
     def _execute(self) -> Any:
-        """Run the function, if its arguments are such as we send."""
+        """Run the handler of this job, if the job is such as we send."""
         name = self.func_name
-        if self.func is None or name is None or (wrong := complaint(name, self.args, self.kwargs)):
+        if self.instance is not None or name not in ALLOWED_JOBS:
+            raise ForbiddenJobError(f"Job {self.id} names {name!r}, which no queue may run.")
+        if self._refused:
+            raise ForbiddenJobError(
+                f"Job {self.id} wants {', '.join(self._refused)}, which no job of ours has."
+            )
+        if wrong := complaint(name, self.args, self.kwargs):
             raise ForbiddenJobError(f"Job {self.id} has arguments that no job of ours has: {wrong}.")
-        return super()._execute()
+        if name not in self.handlers:
+            raise ForbiddenJobError(f"Job {self.id} names {name!r}, which this queue does not run.")
+        return self.handlers[name](**self.kwargs)
 
 
 def _within(seconds: _Seconds) -> _Seconds:

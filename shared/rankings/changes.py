@@ -7,18 +7,10 @@ import redis
 from shared.contract import keys
 from shared.contract.kinds import Kind
 from shared.contract.news import NEWS_LIMIT, News, RankingEvent
+from shared.lua import load_script
+from shared.rankings.store import ANSWER_TTL_SECONDS
 
-_COUNT_CHANGE = """
-for i, key in ipairs(KEYS) do
-  local outcome = redis.pcall('HINCRBY', key, ARGV[1], 1)
-  if type(outcome) == 'table' and outcome.err then
-    redis.call('DEL', key)
-    redis.call('HINCRBY', key, ARGV[1], 1)
-  end
-  redis.call('EXPIRE', key, ARGV[2])
-end
-"""
-"""Where nothing can be counted there is no ranking either that somebody could take for fresh."""
+_COUNT_CHANGE_SCRIPT = load_script(__package__, "count_change")
 
 
 def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[int]) -> None:
@@ -34,10 +26,9 @@ def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[
     user_ids : sequence of int
         Whose ratings.
     """
-    count_change = cache.register_script(_COUNT_CHANGE)
-    lifetime = int(keys.ANSWER_TTL.total_seconds())
+    count_change = cache.register_script(_COUNT_CHANGE_SCRIPT)
     for start in range(0, len(user_ids), NEWS_LIMIT):
         ids = list(user_ids[start : start + NEWS_LIMIT])
         owners = [keys.ranking(Kind.SUGGESTED, user_id)[0] for user_id in ids]
-        count_change(owners, [keys.CHANGES_FIELD, lifetime])
+        count_change(owners, [keys.CHANGES_FIELD, ANSWER_TTL_SECONDS])
         queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, Kind.SUGGESTED, ids).to_text())

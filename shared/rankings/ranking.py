@@ -7,7 +7,7 @@ movies take about 1.2 KB.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from shared.contract.kinds import MAX_ID, MIN_ID, MODEL_VERSION, RULES, Kind
@@ -62,6 +62,20 @@ class Ranking(NamedTuple):
             and scores[-1] >= 0
             and list(scores) == sorted(scores, reverse=True)
         )
+
+    def is_fresh(self, versions: Collection[str], fingerprint: str, changes: int) -> bool:
+        """Tell whether this may be shown, or is to be computed again.
+
+        Parameters
+        ----------
+        versions : collection of str
+            Model versions that workers serve now.
+        fingerprint : str
+            Of the data that are in the database now.
+        changes : int
+            How often the user's ratings have changed by now.
+        """
+        return self.fingerprint == fingerprint and self.changes == changes and self.version in versions
 
     def to_bytes(self) -> bytes:
         """Pack."""

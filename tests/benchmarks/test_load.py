@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from benchmarks.serving.contract import Load, ordered, percentiles, zipf
-from benchmarks.serving.generator import find_wrk, run_hits, run_load
+from benchmarks.load.contract import Load, ordered, percentiles, zipf
+from benchmarks.load.generator import find_wrk, run_hits, run_load
 from shared.errors import ServiceError
 from shared.processes.children import free_port
 

@@ -3,13 +3,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cli import caches
 from shared.datasets.generate import generate
+from shared.processes.children import movierec_command
 from tests.conftest import PROJECT
 
 STRANGER = 12345
@@ -55,7 +55,7 @@ def test_training_and_plots_without_a_home(
 
     def run(*arguments: str) -> str:
         ended = subprocess.run(
-            [*as_a_stranger, sys.executable, "-m", "cli.main", *arguments],
+            [*as_a_stranger, *movierec_command(*arguments)],
             check=False,
             capture_output=True,
             encoding="utf-8",

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from shared.datasets.generate import generate
+from shared.processes.children import movierec_command
 from tests.conftest import PROJECT
 
 
@@ -23,7 +23,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
+        movierec_command(*arguments),
         check=False,
         capture_output=True,
         text=True,
@@ -105,7 +105,7 @@ def test_explore_where_the_locale_knows_few_characters(tmp_path: Path, encoding:
     locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
     for what in ("movies", "ratings"):
         ended = subprocess.run(
-            [sys.executable, "-m", "cli.main", "explore", what, "--data", str(directory)],
+            movierec_command("explore", what, "--data", str(directory)),
             check=False,
             capture_output=True,
             cwd=tmp_path,

@@ -11,8 +11,10 @@ import redis.asyncio
 
 from gateway.background_tasks import Supervisor
 from gateway.http.problems import Problem
-from gateway.load.workers import Fleet
+from gateway.load.admission import Admission
+from gateway.load.workers import Workers
 from gateway.rankings.cache import RankingCache
+from gateway.rankings.claims import Claims
 from gateway.rankings.dispatcher import Dispatcher, Found, StillWorkingError
 from shared.contract import keys
 from shared.contract.jobs import QueueName
@@ -22,15 +24,16 @@ from shared.contract.question import Question
 from shared.queue.connections import connect, connect_async
 from shared.queue.heartbeat import Heartbeat
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from shared.rankings.ranking import Ranking
-from worker.jobs import write_rankings
+from shared.rankings.store import write_rankings
 
 VERSION = "20261122T201530Z-svd-1f3c9a"
 DATA = "0123456789abcdef"
 
 
 def ranking(
-    entity_id: int,
+    subject: int,
     *,
     kind: Kind = Kind.SUGGESTED,
     version: str = VERSION,
@@ -39,24 +42,26 @@ def ranking(
 ) -> Ranking:
     """Return a ranking that tells by its only movie whose it is."""
     decimals = RULES[kind].decimals
-    return Ranking(version, data, decimals, (entity_id + 1000,), (10**decimals,), changes)
+    return Ranking(version, data, decimals, (subject + 1000,), (10**decimals,), changes)
 
 
 def suggested(*ids: int) -> list[Question]:
     """Return questions for suggestions."""
-    return [Question(Kind.SUGGESTED, entity_id) for entity_id in ids]
+    return [Question(Kind.SUGGESTED, subject) for subject in ids]
 
 
 @dataclass
-class Road:
-    """The way from a question to its answer.
+class Harness:
+    """A dispatcher and all that it needs.
 
     Attributes
     ----------
     dispatcher : Dispatcher
         What is tested.
-    fleet : Fleet
+    workers : Workers
         Its workers, as it sees them.
+    admission : Admission
+        What it refuses.
     supervisor : Supervisor
         Of their background tasks.
     queue : redis.asyncio.Redis
@@ -68,11 +73,26 @@ class Road:
     """
 
     dispatcher: Dispatcher
-    fleet: Fleet
+    workers: Workers
+    admission: Admission
     supervisor: Supervisor
     queue: redis.asyncio.Redis
     client: redis.Redis
     forgotten: list[News | None] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Whether the workers have all that they can answer in time."""
+        return self.admission.is_full(len(self.dispatcher.pending))
+
+    @property
+    def claims(self) -> Claims:
+        """What the dispatcher claims questions with."""
+        return self.dispatcher._sender._claims
+
+    def awaits(self, question: Question) -> bool:
+        """Tell whether an answer is under way."""
+        return question in self.dispatcher.pending
 
     async def ask(self, question: Question, *, data: str = DATA, wait: bool = True) -> Found:
         """Ask as a route does."""
@@ -87,20 +107,19 @@ class Road:
 
     def write(self, *rankings: tuple[Question, Ranking]) -> None:
         """Write rankings to the cache and say nothing."""
-        for question, found in rankings:
-            write_rankings(self.client, question.kind, [question.entity_id], [found])
+        write_rankings(self.client, rankings)
 
     def tell(self, event: RankingEvent, *questions: Question) -> None:
         """Publish news of questions of one kind."""
         (kind,) = {question.kind for question in questions}
-        ids = [question.entity_id for question in questions]
+        ids = [question.subject for question in questions]
         self.client.publish(keys.ANSWERS_CHANNEL, News(event, kind, ids).to_text())
 
     def answer(self, *rankings: tuple[Question, Ranking]) -> None:
         """Do as a worker that has computed rankings of one kind."""
         self.write(*rankings)
         for question, _ in rankings:
-            self.client.set(keys.claim(*question), keys.SETTLED, px=keys.SETTLED_TTL)
+            self.client.set(keys.claim(*question), claims.SETTLED, px=claims.SETTLED_TTL)
         self.tell(RankingEvent.WRITTEN, *(question for question, _ in rankings))
 
     def jobs(self) -> list[list[int]]:
@@ -108,9 +127,9 @@ class Road:
         return [job.kwargs["ids"] for job in open_queue(QueueName.SERVE, self.client).jobs]
 
     async def announce(self, name: str, version: str | None = VERSION) -> None:
-        """Let a worker be alive until the test is over, and the fleet know of it."""
+        """Let a worker be alive until the test is over, and the gateway know of it."""
         announce(self.client, name, version)
-        await self.fleet.look()
+        await self.workers.look()
 
 
 def announce(client: redis.Redis, name: str, version: str | None, queue: QueueName = QueueName.SERVE) -> None:
@@ -121,38 +140,40 @@ def announce(client: redis.Redis, name: str, version: str | None, queue: QueueNa
     client.sadd(keys.workers(queue), worker_id)
 
 
-async def everybody_exists(user_id: int) -> bool:
-    return True
+async def everything_exists(question: Question) -> None:
+    pass
 
 
 @asynccontextmanager
-async def open_road(
+async def open_harness(
     url: str,
     *,
-    workers: Sequence[str] = ("worker",),
+    alive: Sequence[str] = ("worker",),
     wait_budget: float = 5.0,
-    user_exists: Callable[[int], Awaitable[bool]] = everybody_exists,
-) -> AsyncIterator[Road]:
-    """Open a road on which so many workers live, and none works."""
+    require_subject: Callable[[Question], Awaitable[None]] = everything_exists,
+) -> AsyncIterator[Harness]:
+    """Open a harness with workers that are alive, and do not work."""
     queue, cache, client = connect_async(url, 1.5), connect_async(url, 1.5), connect(url)
     forgotten: list[News | None] = []
-    for name in workers:
+    for name in alive:
         announce(client, name, VERSION)
-    fleet = Fleet(queue, 200, None, lambda: None)
+    workers = Workers(queue, None, lambda: None)
+    admission = Admission(workers, 200)
     supervisor = Supervisor()
-    await fleet.start(supervisor)
+    await workers.start(supervisor)
     dispatcher = Dispatcher(
         RankingCache(cache),
         queue,
         client,
-        fleet,
-        user_exists,
+        workers,
+        admission,
+        require_subject,
         forgotten.append,
         timedelta(seconds=wait_budget),
     )
     await dispatcher.start(supervisor)
     try:
-        yield Road(dispatcher, fleet, supervisor, queue, client, forgotten)
+        yield Harness(dispatcher, workers, admission, supervisor, queue, client, forgotten)
     finally:
         await supervisor.stop()
         await dispatcher.stop()

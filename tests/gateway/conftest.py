@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.redis_server import RedisServer
+from shared.redis_server.server import RedisServer
 from tests.conftest import Trained
 from tests.processes import Command, Gateway
 

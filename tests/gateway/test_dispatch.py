@@ -1,4 +1,4 @@
-"""The road under unusual conditions: no worker answers, many ask at once, Redis is away."""
+"""Gateways under unusual conditions: no worker answers, many ask at once, Redis is away."""
 
 import asyncio
 import time
@@ -10,18 +10,20 @@ import httpx
 import pytest
 import redis
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
+from shared.contract.question import Question
 from shared.queue.connections import connect
 from shared.queue.heartbeat import Heartbeat
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from shared.rankings.ranking import Ranking
+from shared.rankings.store import write_rankings
+from shared.redis_server.server import RedisServer
 from tests.conftest import Trained, rank
 from tests.gateway.conftest import Service
 from tests.processes import Command, Gateway, wait_for
-from worker.jobs import write_rankings
 from worker.serving import Serving
 
 FAKE = "f" * 32
@@ -129,17 +131,18 @@ def test_a_claim_that_comes_after_another_gateways_answer(
         gateway = stack.enter_context(Gateway(log=log, WAIT_BUDGET="1.5", **settings))
         pool = stack.enter_context(ThreadPoolExecutor(1))
         gateway.wait_until_ready(1)
-        redis_client.set(keys.claim(Kind.SUGGESTED, 1), keys.SETTLED)
+        redis_client.set(keys.claim(Kind.SUGGESTED, 1), claims.SETTLED)
         redis_client.client_pause(500)
         asked = pool.submit(gateway.client.get, "/api/v1/users/1/suggested_movies")
         wait_for(lambda: "cmdstat_hmget" in cache.info("commandstats"), "it looked into the cache")
         if written:
-            write_rankings(cache, Kind.SUGGESTED, [1], rank(serving, Kind.SUGGESTED, [1]))
+            (ranking,) = rank(serving, Kind.SUGGESTED, [1])
+            write_rankings(cache, [(Question(Kind.SUGGESTED, 1), ranking)])
         answer = asked.result()
     assert answer.status_code == (200 if written else 202), answer.text
     # Where nobody works, it is asked again after a second.
     assert (len(open_queue(QueueName.SERVE, redis_client)) == 0) is written
-    assert (redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == keys.SETTLED) is written
+    assert (redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == claims.SETTLED) is written
 
 
 def test_many_users_at_once_share_jobs_and_all_are_answered(service: Service, serving: Serving) -> None:
@@ -196,7 +199,7 @@ def test_a_training_gives_way_to_questions_of_users(
 
 
 def test_when_redis_is_away_it_is_said_and_when_it_is_back_it_works(trained: Trained, tmp_path: Path) -> None:
-    from cli.redis_server import RedisServer
+    from shared.redis_server.server import RedisServer
 
     server = RedisServer(tmp_path / "redis")
     server.start()

@@ -10,13 +10,13 @@ import orjson
 import pytest
 import redis
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.queue.connections import connect
 from shared.queue.jobs import open_queue
 from shared.rankings.ranking import Ranking
+from shared.redis_server.server import RedisServer
 from tests.conftest import Trained
 from tests.gateway.conftest import TOKEN, Service
 from tests.processes import Command, Gateway, wait_for
@@ -156,7 +156,7 @@ def test_a_junk_claim_names_no_job(
     ],
     ids=lambda message: str(message[:30]),
 )
-@pytest.mark.parametrize("channel", [keys.ANSWERS_CHANNEL, keys.FLEET_CHANNEL])
+@pytest.mark.parametrize("channel", [keys.ANSWERS_CHANNEL, keys.WORKERS_CHANNEL])
 def test_junk_on_the_channels_is_not_heard(
     service: Service, queue: redis.Redis, message: bytes, channel: str
 ) -> None:
@@ -261,6 +261,35 @@ def test_progress_of_another_shape_is_none(client: httpx.Client, queue: redis.Re
     job_id = put_job(queue, meta=orjson.dumps(meta))
     answer = client.get(f"/api/v1/jobs/{job_id}")
     assert (answer.status_code, answer.json()["progress"]) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        (
+            {"error": {"type": "DataError", "message": "2 bad rows:\nratings.csv:7"}},
+            "2 bad rows:\nratings.csv:7",
+        ),
+        ({"error": {"type": "WorkerDied", "message": "It died."}}, "It died."),
+        ({}, None),
+        ([1], None),
+        ("x", None),
+        ({"error": "Traceback"}, None),
+        ({"error": {"type": "DataError"}}, None),
+        ({"error": {"type": 7, "message": "x"}}, None),
+        ({"error": {"type": "DataError", "message": {"x": 1}}}, None),
+    ],
+    ids=str,
+)
+def test_a_failed_job_says_what_its_worker_wrote_and_nothing_of_the_inside(
+    client: httpx.Client, queue: redis.Redis, meta: object, said: str | None
+) -> None:
+    inside = "Traceback (most recent call last):\nshared.errors.DataError: inside"
+    job_id = put_job(queue, status="failed", meta=orjson.dumps(meta))
+    queue.xadd(f"rq:results:{job_id}", {"type": 2, "created_at": 1, "exc_string": inside})
+    found = client.get(f"/api/v1/jobs/{job_id}").json()
+    assert found["state"] == "failed"
+    assert found["error"] == (said or "It failed for a reason of our own; the worker's log tells it.")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A gateway that falls behind turns questions away and goes on answering what it has."""
+"""A gateway that falls behind rejects questions early and goes on answering what it has."""
 
 import asyncio
 import socket
@@ -14,13 +14,13 @@ import redis
 
 from gateway.fast_path.joined_writes import JoinedWrites
 from gateway.load import shedding
-from gateway.load.shedding import Door
+from gateway.load.shedding import LoadShedder
 from gateway.rankings.dispatcher import StillWorkingError
 from shared.contract.kinds import Kind
 from shared.contract.question import Question
 from shared.database import queries
 from tests.conftest import PROJECT, Trained
-from tests.gateway.asking import announce, open_road, ranking, suggested
+from tests.gateway.asking import announce, open_harness, ranking, suggested
 from tests.processes import Gateway, wait_for
 
 
@@ -28,72 +28,71 @@ from tests.processes import Gateway, wait_for
 class Demand:
     full: bool = False
     found_share: float = 0.0
-    awaited: Question | None = None
 
-    def awaits(self, question: Question) -> bool:
-        return question == self.awaited
+    def is_full(self, under_way: int) -> bool:
+        return self.full
 
 
 SOME, OTHER = Question(Kind.SUGGESTED, 1), Question(Kind.SIMILAR, 1)
 
 
-def turned_away(door: Door, question: Question, n: int) -> int:
-    return sum(door.turns_away(question) for _ in range(n))
+def shed(shedder: LoadShedder, question: Question, n: int) -> int:
+    return sum(shedder.sheds(question) for _ in range(n))
 
 
 def test_while_the_workers_are_not_full_everybody_comes_in() -> None:
-    assert turned_away(Door(Demand()), SOME, 100) == 0
+    assert shed(LoadShedder(Demand(), []), SOME, 100) == 0
 
 
-def test_while_the_workers_are_full_one_in_sixteen_comes_in() -> None:
-    door = Door(Demand(full=True))
-    assert [door.turns_away(SOME) for _ in range(32)] == [*[True] * 15, False] * 2
+def test_while_the_workers_are_full_one_in_64_comes_in() -> None:
+    shedder = LoadShedder(Demand(full=True), [])
+    assert [shedder.sheds(SOME) for _ in range(128)] == [*[True] * 63, False] * 2
 
 
 def test_what_the_cache_is_likely_to_have_comes_in_though_the_workers_are_full() -> None:
-    assert turned_away(Door(Demand(full=True, found_share=0.1)), SOME, 100) == 0
-    assert turned_away(Door(Demand(full=True, found_share=0.09)), SOME, 100) > 90
+    assert shed(LoadShedder(Demand(full=True, found_share=0.1), []), SOME, 100) == 0
+    assert shed(LoadShedder(Demand(full=True, found_share=0.09), []), SOME, 100) > 90
 
 
 def test_whoever_asks_for_what_is_under_way_comes_in_though_the_workers_are_full() -> None:
-    door = Door(Demand(full=True, awaited=SOME))
-    assert turned_away(door, SOME, 100) == 0
-    assert turned_away(door, OTHER, 100) > 90
+    shedder = LoadShedder(Demand(full=True), [SOME])
+    assert shed(shedder, SOME, 100) == 0
+    assert shed(shedder, OTHER, 100) > 90
 
 
 def test_while_behind_nobody_comes_in() -> None:
-    door = Door(Demand(found_share=1.0, awaited=SOME))
-    door.behind = True
-    assert turned_away(door, SOME, 100) == 100
+    shedder = LoadShedder(Demand(found_share=1.0), [SOME])
+    shedder.behind = True
+    assert shed(shedder, SOME, 100) == 100
 
 
-def test_the_door_closes_when_the_cache_has_nothing_and_opens_when_it_has(redis_url: str) -> None:
+def test_questions_are_shed_while_the_cache_has_nothing_and_not_when_it_has(redis_url: str) -> None:
     """Of the real demand: as many questions under way as one worker is given, and none was in the cache."""
     under_way, others = suggested(*range(1, 1025)), suggested(*range(2001, 2161))
 
     async def run() -> None:
-        async with open_road(redis_url, wait_budget=60) as road:
-            door = Door(road.dispatcher)
-            assert sum(map(door.turns_away, others)) == 0, "nothing is under way"
-            outcomes = await asyncio.gather(*map(road.outcome, under_way))
+        async with open_harness(redis_url, wait_budget=60) as harness:
+            shedder = LoadShedder(harness.admission, harness.dispatcher.pending)
+            assert sum(map(shedder.sheds, others)) == 0, "nothing is under way"
+            outcomes = await asyncio.gather(*map(harness.outcome, under_way))
             assert {type(outcome) for outcome in outcomes} == {StillWorkingError}
-            assert road.dispatcher.full
-            assert road.dispatcher.found_share < 0.01
-            assert sum(map(door.turns_away, others)) == 150, "all but a sample"
-            assert sum(map(door.turns_away, under_way)) == 0, "their answers cost nobody anything"
+            assert harness.full
+            assert harness.admission.found_share < 0.01
+            assert sum(map(shedder.sheds, others)) == 158, "all but a sample"
+            assert sum(map(shedder.sheds, under_way)) == 0, "their answers cost nobody anything"
 
             in_cache = suggested(*range(3001, 3013))
-            road.write(*((question, ranking(question.entity_id)) for question in in_cache))
+            harness.write(*((question, ranking(question.subject)) for question in in_cache))
             for question in in_cache:
-                assert (await road.ask(question)).cached
-            assert road.dispatcher.full
-            assert sum(map(door.turns_away, others)) == 0, "the cache has a tenth of the latest questions"
+                assert (await harness.ask(question)).cached
+            assert harness.full
+            assert sum(map(shedder.sheds, others)) == 0, "the cache has a tenth of the latest questions"
 
     asyncio.run(run())
 
 
 @pytest.mark.processes
-def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_answers_at_the_door(
+def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_answers_early(
     trained: Trained, redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     announce(redis_client, "never-works", trained.manifest.version)
@@ -104,31 +103,31 @@ def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_ans
     with Gateway(log=tmp_path / "gateway.log", **settings) as gateway:
         gateway.wait_until_ready(1)
         later = {"Prefer": "respond-async"}
-        # A batch is what a fleet is given that answers nothing; they gather for longer than a second.
+        # A batch is what a workers is given that answers nothing; they gather for longer than a second.
         assert {gateway.client.get(path, headers=later).status_code for path in paths[:128]} == {202}
         refused = [gateway.client.get(path) for path in paths[128 : 128 + 320]]
         assert {answer.status_code for answer in refused} == {503}
         assert {answer.json()["type"] for answer in refused} == {"urn:movierec:problem:queue-full"}
-        at_the_door = ["More is asked" in answer.json()["detail"] for answer in refused]
-        # The cache had none of 0.99 ** n < 0.1 questions; after that one in sixteen is looked at.
-        assert at_the_door.index(True) == 230 - 128
-        assert sum(at_the_door[-160:]) == 150
+        early = ["More is asked" in answer.json()["detail"] for answer in refused]
+        # The cache had none of 0.99 ** n < 0.1 questions; after that one in 64 is looked at.
+        assert early.index(True) == 230 - 128
+        assert sum(early[-160:]) == 157
         assert gateway.client.get(paths[0], headers=later).status_code == 202, "it is under way"
 
 
-def test_a_door_begins_open() -> None:
-    door = Door(Demand())
-    assert door.behind is False
-    assert door.turned_away == 0
+def test_at_first_nothing_is_shed() -> None:
+    shedder = LoadShedder(Demand(), [])
+    assert shedder.behind is False
+    assert shedder.shed == 0
 
 
 def test_who_is_behind_has_caught_up_only_when_well_below_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lags of 250 ms and of 100 ms are the marks; between them all stays as it is."""
-    door, now, seen = Door(Demand()), [0.0], []
+    shedder, now, seen = LoadShedder(Demand(), []), [0.0], []
     lags = iter([0.0, 0.2, 0.26, 0.2, 0.11, 0.09, 0.2])
 
     async def sleep(seconds: float) -> None:
-        seen.append(door.behind)
+        seen.append(shedder.behind)
         lag = next(lags, None)
         if lag is None:
             raise asyncio.CancelledError
@@ -137,20 +136,20 @@ def test_who_is_behind_has_caught_up_only_when_well_below_the_mark(monkeypatch: 
     loop = SimpleNamespace(time=lambda: now[0])
     monkeypatch.setattr(shedding, "asyncio", SimpleNamespace(get_running_loop=lambda: loop, sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(door.watch())
+        asyncio.run(shedder.watch())
     assert seen[1:] == [False, False, True, True, True, False, False]
 
 
 def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
     async def run() -> None:
-        door = Door(Demand())
-        watch = asyncio.create_task(door.watch())
+        shedder = LoadShedder(Demand(), [])
+        watch = asyncio.create_task(shedder.watch())
 
         async def until(behind: bool) -> None:
-            while door.behind is not behind:
+            while shedder.behind is not behind:
                 await asyncio.sleep(0.01)
 
-        assert not door.behind
+        assert not shedder.behind
         await asyncio.sleep(0.01)
         time.sleep(0.6)  # nothing else runs meanwhile
         await until(behind=True)
@@ -161,7 +160,7 @@ def test_a_loop_that_is_held_up_is_behind_and_then_catches_up() -> None:
 
 
 @pytest.mark.processes
-def test_while_behind_questions_are_turned_away_and_memory_answers(
+def test_while_behind_questions_are_shed_and_memory_answers(
     trained: Trained, redis_url: str, tmp_path: Path
 ) -> None:
     """The watch is replaced by one that a file switches."""
@@ -170,12 +169,12 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import asyncio, os\n"
-        "    from gateway.load.shedding import Door\n"
+        "    from gateway.load.shedding import LoadShedder\n"
         "    async def watch(self):\n"
         "        while True:\n"
         f"            self.behind = os.path.exists({str(switch)!r})\n"
         "            await asyncio.sleep(0.01)\n"
-        "    Door.watch = watch\n",
+        "    LoadShedder.watch = watch\n",
         encoding="utf-8",
     )
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url}
@@ -187,11 +186,11 @@ def test_while_behind_questions_are_turned_away_and_memory_answers(
         assert client.get(unknown).status_code == 404
         switch.touch()
 
-        def turned_away() -> httpx.Response | None:
+        def rejected() -> httpx.Response | None:
             answer = client.get(unknown)
             return answer if answer.status_code == 503 else None
 
-        refused = wait_for(turned_away, "it turns away")
+        refused = wait_for(rejected, "it rejects")
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert refused.json()["type"] == "urn:movierec:problem:queue-full"
         assert int(refused.headers["Retry-After"]) > 0
@@ -212,7 +211,7 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
         "import sys\n"
         "if 'gateway' in sys.orig_argv:\n"
         "    import asyncio, pathlib, time\n"
-        "    from gateway.load.shedding import Door\n"
+        "    from gateway.load.shedding import LoadShedder\n"
         "    async def watch(self):\n"
         "        turns = 0\n"
         "        while True:\n"
@@ -222,7 +221,7 @@ def test_many_new_clients_are_taken_in_few_turns_of_a_slow_loop(
         "            time.sleep(0.02)\n"
         "            turns += 1\n"
         f"            pathlib.Path({str(counted)!r}).write_text(str(turns))\n"
-        "    Door.watch = watch\n",
+        "    LoadShedder.watch = watch\n",
         encoding="utf-8",
     )
     settings = {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_url}

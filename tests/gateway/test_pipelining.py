@@ -12,9 +12,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from gateway.fast_path.limits import Limits
-from gateway.fast_path.protocol import MemoryProtocol
+from gateway.fast_path.protocol import FastPathProtocol
 from gateway.http.responses import PUBLIC
-from gateway.rankings.answer_cache import Answer, AnswerMemory
+from gateway.rankings.answer_cache import Answer, AnswerCache
 from shared.settings import GatewaySettings
 
 PATHS = [b"/api/v1/movies/1", b"/api/v1/movies/2"]
@@ -54,19 +54,21 @@ async def no_app(scope: object, receive: object, send: object) -> None:
     raise AssertionError("a plain question became a request of the framework")
 
 
-def with_protocol(test: Callable[[MemoryProtocol, Transport], Any], size: int) -> None:
+def with_protocol(test: Callable[[FastPathProtocol, Transport], Any], size: int) -> None:
     """Run a test with a connection to a gateway that has answers of this size in its memory."""
 
     async def run() -> None:
-        memory = AnswerMemory(2**26, timedelta(hours=1))
+        answer_cache = AnswerCache(2**26, timedelta(hours=1))
         for number, path in enumerate(PATHS):
-            memory.put(path, number, memory.token(number), Answer(b"%d" % number * size, "", PUBLIC))
+            answer_cache.put(
+                path, number, answer_cache.token(number), Answer(b"%d" % number * size, "", PUBLIC)
+            )
         server_state = ServerState()
         limits = Limits(GatewaySettings(), cast(Any, server_state.connections))
-        state = {"gateway": SimpleNamespace(memory=memory), "limits": limits}
-        config = uvicorn.Config(no_app, http=MemoryProtocol, ws="none", log_config=None)
+        state = {"gateway": SimpleNamespace(answer_cache=answer_cache), "limits": limits}
+        config = uvicorn.Config(no_app, http=FastPathProtocol, ws="none", log_config=None)
         config.load()
-        protocol, transport = MemoryProtocol(config, server_state, state), Transport()
+        protocol, transport = FastPathProtocol(config, server_state, state), Transport()
         protocol.connection_made(cast(asyncio.Transport, transport))
         try:
             await test(protocol, transport)
@@ -88,7 +90,7 @@ def assert_all_in_order(transport: Transport) -> None:
 
 
 def test_others_have_their_turn_between_the_answers_to_a_burst() -> None:
-    async def test(protocol: MemoryProtocol, transport: Transport) -> None:
+    async def test(protocol: FastPathProtocol, transport: Transport) -> None:
         protocol.data_received(BURST)
         stopped = not transport.reading
         assert stopped
@@ -104,7 +106,7 @@ def test_others_have_their_turn_between_the_answers_to_a_burst() -> None:
 
 
 def test_nothing_is_parsed_while_answers_are_not_taken() -> None:
-    async def test(protocol: MemoryProtocol, transport: Transport) -> None:
+    async def test(protocol: FastPathProtocol, transport: Transport) -> None:
         def refuse(data: bytes) -> None:
             Transport.write(transport, data)
             protocol.pause_writing()
@@ -125,7 +127,7 @@ def test_nothing_is_parsed_while_answers_are_not_taken() -> None:
 
 
 def test_a_burst_may_be_cut_anywhere() -> None:
-    async def test(protocol: MemoryProtocol, transport: Transport) -> None:
+    async def test(protocol: FastPathProtocol, transport: Transport) -> None:
         for size in (1, 2, 3, 7, 50, 61, 4096):
             transport.ids.clear()
             for start in range(0, len(BURST), size):

@@ -13,8 +13,8 @@ import redis
 import redis.asyncio
 from rq.job import Job
 
-from gateway.load.workers import Fleet
-from gateway.rankings.answer_cache import Answer, AnswerMemory
+from gateway.load.workers import Workers
+from gateway.rankings.answer_cache import Answer, AnswerCache
 from gateway.rankings.popularity import Popularity
 from shared.contract import keys
 from shared.contract.jobs import QueueName
@@ -41,9 +41,9 @@ class Counting:
 
     def __init__(self, queue: redis.asyncio.Redis, client: redis.Redis) -> None:
         self.client = client
-        self.memory = AnswerMemory(1_000_000, timedelta(minutes=1))
-        self.fleet = Fleet(queue, 200, None, lambda: None)
-        self.popularity = Popularity(queue, client, self.fleet, self.memory)
+        self.answer_cache = AnswerCache(1_000_000, timedelta(minutes=1))
+        self.workers = Workers(queue, None, lambda: None)
+        self.popularity = Popularity(queue, client, self.workers, self.answer_cache)
 
     async def ask(self, *members: str) -> None:
         """Count and write."""
@@ -172,12 +172,12 @@ def test_the_table_is_gone_a_week_after_the_last_count(run: Run) -> None:
 
 def test_what_memory_answers_is_counted_with_the_rest(run: Run) -> None:
     async def test(counting: Counting) -> None:
-        memory = counting.memory
+        cache = counting.answer_cache
         for number in (1, 2, 3):
             answer = Answer(b"{}", VERSION, "no-cache", f"suggested:{number}")
-            memory.put(b"/%d" % number, number, memory.token(number), answer)
+            cache.put(b"/%d" % number, number, cache.token(number), answer)
         for path in (b"/1", b"/1", b"/2"):
-            assert memory.get(path)
+            assert cache.get(path)
         await counting.ask("suggested:1", "suggested:4")
         await counting.ask("suggested:4")
         scores = counting.scores()
@@ -203,21 +203,21 @@ def test_counts_that_cannot_be_written_are_lost(run: Run) -> None:
 # Warming --------------------------------------------------------------------------------------------------
 
 
-async def start_fleet(*gateways: Counting, version: str = VERSION) -> None:
+async def start_workers(*gateways: Counting, version: str = VERSION) -> None:
     """Let a worker and a warmer be alive, and all gateways know of them."""
     announce(gateways[0].client, "worker", version)
     announce(gateways[0].client, "warmer", version, QueueName.WARM)
     for gateway in gateways:
-        await gateway.fleet.look()
+        await gateway.workers.look()
 
 
 def test_what_is_asked_most_is_computed_first_each_kind_in_its_batches(run: Run) -> None:
     async def test(counting: Counting) -> None:
-        await start_fleet(counting)
+        await start_workers(counting)
         asked = {keys.asked(Kind.SUGGESTED, number): 5000.0 - number for number in range(1, 991)}
         asked |= {keys.asked(Kind.SIMILAR, number): 3000.0 - number for number in range(1, 21)}
         counting.client.zadd(keys.ASKED, asked)
-        began = counting.fleet.clock.now()
+        began = counting.workers.clock.now()
         await counting.popularity.warm(DATA)
         jobs = counting.warmed()
         assert [(job.func_name, len(job.kwargs["ids"])) for job in jobs] == [
@@ -237,7 +237,7 @@ def test_what_is_asked_most_is_computed_first_each_kind_in_its_batches(run: Run)
 def test_several_gateways_have_it_done_once_for_each_model_and_data(redis_url: str) -> None:
     async def run() -> None:
         async with open_counts(redis_url) as first, open_counts(redis_url) as second:
-            await start_fleet(first, second)
+            await start_workers(first, second)
             await first.ask("suggested:1")
 
             async def jobs_after(data: str) -> int:
@@ -247,7 +247,7 @@ def test_several_gateways_have_it_done_once_for_each_model_and_data(redis_url: s
 
             assert await jobs_after(DATA) == 1
             assert await jobs_after(NEXT_DATA) == 2
-            await start_fleet(first, second, version=NEWER_VERSION)
+            await start_workers(first, second, version=NEWER_VERSION)
             assert await jobs_after(NEXT_DATA) == 3
             ttl = keys.WARMING_TTL.total_seconds()
             for note in (
@@ -262,7 +262,7 @@ def test_several_gateways_have_it_done_once_for_each_model_and_data(redis_url: s
 
 def test_one_gateway_has_it_done_once_also_after_the_note_has_expired(run: Run) -> None:
     async def test(counting: Counting) -> None:
-        await start_fleet(counting)
+        await start_workers(counting)
         await counting.ask("suggested:1")
         await counting.popularity.warm(DATA)
         counting.client.delete(keys.warming(VERSION, DATA))
@@ -278,10 +278,10 @@ def test_without_a_warmer_it_waits_for_one(run: Run) -> None:
         await counting.popularity.warm(DATA)
         assert counting.warmed() == [], "there is no model yet"
         announce(counting.client, "worker", VERSION)
-        await counting.fleet.look()
+        await counting.workers.look()
         await counting.popularity.warm(DATA)
         assert counting.warmed() == [], "nobody warms"
-        await start_fleet(counting)
+        await start_workers(counting)
         await counting.popularity.warm(DATA)
         assert [job.kwargs["ids"] for job in counting.warmed()] == [[1]]
 
@@ -290,7 +290,7 @@ def test_without_a_warmer_it_waits_for_one(run: Run) -> None:
 
 def test_where_nothing_was_asked_nothing_is_queued(run: Run) -> None:
     async def test(counting: Counting) -> None:
-        await start_fleet(counting)
+        await start_workers(counting)
         await counting.popularity.warm(DATA)
         assert counting.warmed() == []
 

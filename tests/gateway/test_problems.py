@@ -30,6 +30,18 @@ def check(answer: httpx.Response, status: int, slug: str, *words: str) -> None:
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["users/%d/suggested_movies", "movies/%d/most_similar_movies"])
+def test_what_is_unknown_is_said_alike_on_the_fast_path_and_on_the_plain_one(
+    client: httpx.Client, path: str
+) -> None:
+    url = f"/api/v1/{path % 2147483647}"
+    fast, plain = client.get(url), client.get(url, headers={"Prefer": "handling=strict"})
+    assert (fast.status_code, fast.content) == (plain.status_code, plain.content)
+    own = {"date", "x-request-id"}
+    heads = [{name: value for name, value in one.headers.items() if name not in own} for one in (fast, plain)]
+    assert heads[0] == heads[1]
+
+
 @pytest.mark.parametrize("suffix", ["", "/suggested_movies", "/", "/suggested_movies/"])
 def test_unknown_users(client: httpx.Client, suffix: str) -> None:
     check(client.get(f"/api/v1/users/2147483647{suffix}"), 404, "unknown-user", "2147483647")
@@ -41,7 +53,7 @@ def test_unknown_movies(client: httpx.Client, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "entity_id",
+    "subject",
     [
         "abc",
         "0",
@@ -61,8 +73,8 @@ def test_unknown_movies(client: httpx.Client, suffix: str) -> None:
 @pytest.mark.parametrize(
     "path", ["users/{}", "users/{}/suggested_movies", "movies/{}", "movies/{}/most_similar_movies"]
 )
-def test_ids_that_are_none(client: httpx.Client, path: str, entity_id: str) -> None:
-    check(client.get("/api/v1/" + path.format(entity_id)), 422, "invalid-request", "_id: ")
+def test_ids_that_are_none(client: httpx.Client, path: str, subject: str) -> None:
+    check(client.get("/api/v1/" + path.format(subject)), 422, "invalid-request", "_id: ")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

@@ -9,16 +9,15 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from cli.redis_server import RedisServer
 from gateway.rankings.cache import RankingCache
 from shared.contract import keys
 from shared.contract.kinds import Kind
 from shared.contract.question import Question
 from shared.queue.connections import connect_async
 from shared.rankings.changes import announce_changes
-from shared.rankings.store import CachedRanking
+from shared.rankings.store import CachedRanking, write_rankings
+from shared.redis_server.server import RedisServer
 from tests.gateway.asking import ranking
-from worker.jobs import write_rankings
 
 
 def read(url: str, *questions: Question) -> list[CachedRanking]:
@@ -38,11 +37,17 @@ def read(url: str, *questions: Question) -> list[CachedRanking]:
 def test_each_question_gets_its_own_ranking_and_count_of_changes(
     redis_client: redis.Redis, redis_url: str
 ) -> None:
-    write_rankings(redis_client, Kind.SUGGESTED, [1, 2], [ranking(1), ranking(2)])
-    write_rankings(redis_client, Kind.SIMILAR, [1], [ranking(10, kind=Kind.SIMILAR)])
+    write_rankings(
+        redis_client,
+        [
+            (Question(Kind.SUGGESTED, 1), ranking(1)),
+            (Question(Kind.SUGGESTED, 2), ranking(2)),
+            (Question(Kind.SIMILAR, 1), ranking(10, kind=Kind.SIMILAR)),
+        ],
+    )
     announce_changes(redis_client, redis_client, [2, 3, 3])
     redis_client.hset(*keys.ranking(Kind.SUGGESTED, 5), b"not a ranking")
-    asked = [Question(Kind.SUGGESTED, entity_id) for entity_id in (3, 2, 1, 4, 5)]
+    asked = [Question(Kind.SUGGESTED, subject) for subject in (3, 2, 1, 4, 5)]
     assert read(redis_url, *asked, Question(Kind.SIMILAR, 1), Question(Kind.SIMILAR, 2)) == [
         CachedRanking(None, 2),
         CachedRanking(ranking(2), 1),

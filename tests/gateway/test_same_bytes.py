@@ -25,15 +25,15 @@ def ids(service: Service) -> dict[Kind, list[int]]:
     return {Kind.SUGGESTED: users, Kind.SIMILAR: movies}
 
 
-def path(kind: Kind, entity_id: int) -> str:
+def path(kind: Kind, subject: int) -> str:
     if kind is Kind.SUGGESTED:
-        return f"/api/v1/users/{entity_id}/suggested_movies"
-    return f"/api/v1/movies/{entity_id}/most_similar_movies"
+        return f"/api/v1/users/{subject}/suggested_movies"
+    return f"/api/v1/movies/{subject}/most_similar_movies"
 
 
 def forget(service: Service, kind: Kind, ids: list[int]) -> None:
     with connect(service.redis_url) as redis:
-        redis.delete(*(keys.ranking(kind, entity_id)[0] for entity_id in ids))
+        redis.delete(*(keys.ranking(kind, subject)[0] for subject in ids))
 
 
 def ask_at_once(clients: list[httpx.Client], paths: list[str]) -> list[httpx.Response]:
@@ -53,7 +53,7 @@ def test_alone_in_a_batch_from_redis_from_memory_and_warmed(
     service: Service, ids: dict[Kind, list[int]], kind: Kind, tmp_path: Path
 ) -> None:
     wanted = ids[kind]
-    paths = [path(kind, entity_id) for entity_id in wanted]
+    paths = [path(kind, subject) for subject in wanted]
 
     forget(service, kind, wanted)
     alone = [service.client.get(one) for one in paths]
@@ -74,7 +74,7 @@ def test_alone_in_a_batch_from_redis_from_memory_and_warmed(
 
     forget(service, kind, wanted)
     with connect(service.redis_url) as redis:
-        redis.zadd(keys.ASKED, {keys.asked(kind, entity_id): 1 for entity_id in wanted})
+        redis.zadd(keys.ASKED, {keys.asked(kind, subject): 1 for subject in wanted})
     settings = {"DATA_DIR": str(service.trained.data_dir), "QUEUE_URL": service.redis_url}
     warming = Command("warm", log=tmp_path / "warm.log", **settings)
     assert warming.process.wait(60) == 0, warming.output

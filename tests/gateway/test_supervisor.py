@@ -10,9 +10,9 @@ import pytest
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from cli.redis_server import RedisServer
 from gateway import background_tasks
 from gateway.background_tasks import Supervisor
+from shared.redis_server.server import RedisServer
 from tests.conftest import Trained
 from tests.processes import Command, Gateway, wait_for
 

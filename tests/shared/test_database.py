@@ -26,7 +26,7 @@ from shared.progress import silent
 from shared.settings import Settings, load
 from tests.conftest import PROJECT
 from tests.processes import Command, wait_for
-from worker.models.base import ratings_batch
+from worker.models.ratings import ratings_batch
 
 
 def tool(name: str) -> str | None:

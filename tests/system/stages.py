@@ -16,12 +16,13 @@ import httpx
 import redis
 from redis.exceptions import RedisError
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
 from shared.queue.connections import connect
 from shared.queue.heartbeat import Heartbeat
+from shared.rankings import claims
+from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT
 from tests.processes import Command, Gateway, wait_for
 from tests.system.conftest import Up
@@ -258,7 +259,7 @@ class Running:
     def claims(self) -> set[bytes]:
         """Return the claims that are held."""
         found = (bytes(key) for key in self.redis.scan_iter("movierec:claim:*"))
-        return {key for key in found if self.redis.get(key) not in {None, keys.SETTLED}}
+        return {key for key in found if self.redis.get(key) not in {None, claims.SETTLED}}
 
     def computed(self) -> int:
         """Return how many rankings were ever computed."""
@@ -409,9 +410,7 @@ def suggestions(user_id: int) -> str:
 def ready(client: httpx.Client, workers: int) -> bool:
     """Tell whether so many workers serve."""
     answer = client.get("/readyz")
-    return answer.status_code == 200 and answer.json()["checks"]["workers"]["detail"].startswith(
-        f"{workers} serving"
-    )
+    return answer.status_code == 200 and answer.json()["checks"]["workers"]["serving"] == workers
 
 
 class Watch:

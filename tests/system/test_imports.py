@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.redis_server import RedisServer
 from shared.algorithms import SvdConfig
 from shared.artifacts.store import ArtifactStore
 from shared.database.engine import open_database
 from shared.datasets.generate import generate
 from shared.datasets.importing import import_dataset
 from shared.queue.connections import connect
+from shared.redis_server.server import RedisServer
 from tests.processes import Command, Gateway, wait_for
 from worker.training.pipeline import train
 

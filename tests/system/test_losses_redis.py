@@ -16,10 +16,10 @@ import httpx
 import pytest
 import redis
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.kinds import Kind
 from shared.queue.connections import connect
+from shared.redis_server.server import RedisServer
 from tests.processes import wait_for
 from tests.system.conftest import Up
 from tests.system.stages import (

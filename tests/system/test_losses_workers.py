@@ -18,6 +18,7 @@ from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import Kind
 from shared.queue.jobs import open_queue
+from shared.rankings import claims
 from tests.processes import wait_for
 from tests.system.stages import (
     ANSWERS_13,
@@ -122,7 +123,7 @@ def test_a_worker_killed_at_any_stage_of_a_question(running: RunningUp, stage: s
     assert answer.status_code == 200, answer.text
     assert seconds < WAIT_BUDGET_SECONDS
     left = running.redis.pttl(keys.claim(Kind.SUGGESTED, user_id))
-    assert left == -2 or 0 <= left <= 1000 * keys.CLAIM_TTL.total_seconds()  # it is gone, or will be
+    assert left == -2 or 0 <= left <= 1000 * claims.CLAIM_TTL.total_seconds()  # it is gone, or will be
     assert answer.content == running.undisturbed(user_id)
     assert leftovers(running)
     pass_time(running, survivor, lambda: not leftovers(running), workers=_PROCESSES - 1)

@@ -112,3 +112,12 @@ def test_everything_is_in_the_data_directory_whatever_its_name(
         "movierec.db",
         "redis",
     }
+
+
+def test_a_folder_with_modules_of_the_same_names(small_files: Path, tmp_path: Path) -> None:
+    for name in ("cli", "gateway", "shared", "worker", "redis", "rq", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'imported: {__name__}')\n", encoding="utf-8")
+    with Up(tmp_path, "--data", str(small_files), "--algorithm", "svd", "--workers", "1") as up:
+        up.wait_until_up()
+        assert up.client.get("/api/v1/users/1/suggested_movies").status_code == 200
+        wait_for(lambda: len(up.children()) == 5, "warmer and trainer run as well", 10)

@@ -10,32 +10,30 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from shared.contract import keys
-from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.processes.children import free_port
 from shared.queue.connections import connect
-from shared.queue.jobs import MovierecJob, enqueue_rankings, fetch_job, open_queue
+from shared.queue.jobs import enqueue_rankings, fetch_job
+from shared.rankings import claims
 from shared.rankings.changes import announce_changes
 from shared.rankings.ranking import Ranking
 from tests.conftest import Trained, rank
-from worker import jobs
-from worker.rq_workers import ServeWorker
+from tests.worker.conftest import run_jobs
+from worker.jobs.context import ServingContext
 from worker.serving import Serving
 
 
 class Work:
     """Runs what is queued, in this process."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-        self.queue = open_queue(QueueName.SERVE, client)
+    def __init__(self, context: ServingContext) -> None:
+        self.context = context
+        self.client = context.queue
 
     def __call__(self) -> None:
-        worker = ServeWorker(
-            [self.queue], connection=self.client, job_class=MovierecJob, serializer=JSONSerializer
-        )
-        worker.work(burst=True, logging_level="CRITICAL")
+        run_jobs(self.context)
 
     def ask(self, kind: Kind, ids: list[int], deadline: float | None = None) -> str:
         job_id = f"{len(ids):032x}"
@@ -46,8 +44,8 @@ class Work:
 
 
 @pytest.fixture
-def work(redis_client: redis.Redis, context: jobs.ServingContext) -> Work:
-    return Work(redis_client)
+def work(context: ServingContext) -> Work:
+    return Work(context)
 
 
 def stored(client: redis.Redis, user_id: int) -> bytes:
@@ -78,8 +76,8 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
         assert isinstance(stored, bytes)
         assert stored == ranking.to_bytes()
         assert 0 < client.ttl(key) <= keys.ANSWER_TTL.total_seconds()
-        assert client.get(keys.claim(kind, entity_id)) == keys.SETTLED
-        assert 0 < client.pttl(keys.claim(kind, entity_id)) <= 1000 * keys.SETTLED_TTL.total_seconds()
+        assert client.get(keys.claim(kind, entity_id)) == claims.SETTLED
+        assert 0 < client.pttl(keys.claim(kind, entity_id)) <= 1000 * claims.SETTLED_TTL.total_seconds()
     job = fetch_job(job_id, client)
     assert job is not None
     assert job.return_value() == {"computed": 2, "expired": 0}
@@ -115,7 +113,7 @@ def test_a_failure_is_told_too(
     from shared.artifacts.store import ArtifactStore
 
     empty = Serving(ArtifactStore(tmp_path_factory.mktemp("none")), trained.engine)
-    jobs.configure(jobs.ServingContext(empty, work.client, work.client))
+    work.context = ServingContext(empty, work.client, work.client)
     with work.client.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(keys.ANSWERS_CHANNEL)
         pubsub.get_message(timeout=5)
@@ -134,7 +132,7 @@ def test_answers_that_a_cache_of_its_own_does_not_take_are_told_as_failed(
     work: Work, serving: Serving
 ) -> None:
     with connect(f"redis://127.0.0.1:{free_port()}/0") as nobody:
-        jobs.configure(jobs.ServingContext(serving, nobody, work.client))
+        work.context = ServingContext(serving, nobody, work.client)
         work.client.set(keys.claim(Kind.SUGGESTED, 1), "x")
         with work.client.pubsub(ignore_subscribe_messages=True) as pubsub:
             pubsub.subscribe(keys.ANSWERS_CHANNEL)
@@ -153,8 +151,8 @@ def test_a_change_of_ratings_while_a_job_runs_shows_in_what_it_wrote(
 ) -> None:
     really_rank = serving.rank
 
-    def change_meanwhile(kind: Kind, ids: list[int]) -> list[Ranking | None]:
-        rankings = really_rank(kind, ids)
+    def change_meanwhile(questions: list[Question]) -> list[Ranking | None]:
+        rankings = really_rank(questions)
         announce_changes(work.client, work.client, [1])
         return rankings
 
@@ -171,7 +169,8 @@ def test_a_change_of_ratings_while_a_job_runs_shows_in_what_it_wrote(
 
 
 @pytest.mark.parametrize(
-    "function", ["os.system", "os.getpid", "worker.jobs.configure", "worker.jobs._answer", "builtins.print"]
+    "function",
+    ["os.system", "os.getpid", "worker.jobs.train.train", "worker.jobs.serve.answer", "builtins.print"],
 )
 def test_a_forged_job_is_not_run(work: Work, function: str, tmp_path: Path) -> None:
     from rq import Queue

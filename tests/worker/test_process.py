@@ -57,7 +57,7 @@ def test_a_worker_is_announced_when_it_comes_swaps_its_model_and_goes(
 ) -> None:
     own_dir = Path(shutil.copytree(trained.data_dir, tmp_path / "own"))
     with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
-        pubsub.subscribe(keys.FLEET_CHANNEL)
+        pubsub.subscribe(keys.WORKERS_CHANNEL)
         pubsub.get_message(timeout=5)
         worker = start("serve", DATA_DIR=str(own_dir))
         came = wait_for(lambda: pubsub.get_message(timeout=1), "it comes")

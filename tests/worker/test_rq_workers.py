@@ -7,6 +7,7 @@ import time
 import uuid
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -17,17 +18,24 @@ from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from cli.redis_server import RedisServer
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
+from shared.contract.question import Question
 from shared.queue.connections import connect
 from shared.queue.jobs import MovierecJob, enqueue_rankings, enqueue_training, fetch_job, open_queue
+from shared.rankings.ranking import Ranking
+from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT, Trained
 from tests.processes import Command, alive, wait_for
-from tests.worker.conftest import Start
-from worker import jobs
-from worker.rq_workers import Pace, ServeWorker, Stop
+from tests.worker.conftest import Start, run_jobs, serve_worker
+from worker.jobs import serve
+from worker.jobs.context import ServingContext
+from worker.jobs.handlers import serving_handlers
+from worker.rankings import rank_questions
+from worker.rq.pace import Pace
+from worker.rq.serve import ServeWorker
+from worker.rq.stop import Stop
 
 SUGGEST = RULES[Kind.SUGGESTED].job
 
@@ -37,17 +45,6 @@ def ask(client: redis.Redis, user_id: int = 1, queue: QueueName = QueueName.SERV
     job_id = uuid.uuid4().hex
     enqueue_rankings(client, SUGGEST, [user_id], job_id=job_id, deadline=time.time() + 600, queue=queue)
     return job_id
-
-
-def serve_worker(client: redis.Redis) -> ServeWorker:
-    return ServeWorker(
-        [open_queue(QueueName.SERVE, client)],
-        connection=client,
-        job_class=MovierecJob,
-        serializer=JSONSerializer,
-        worker_ttl=30,
-        maintenance_interval=60,
-    )
 
 
 def run(worker: ServeWorker) -> None:
@@ -76,16 +73,18 @@ class CountingConnection(Connection):
 
 
 def test_a_job_costs_four_round_trips_and_a_heartbeat_now_and_then(
-    redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, redis_client: redis.Redis
 ) -> None:
-    monkeypatch.setattr(jobs, "suggest", lambda ids, deadline, changes: {"computed": 0, "expired": 0})
+    def skip(ids: list[int], deadline: float, changes: None) -> dict[str, int]:
+        return {"computed": 0, "expired": 0}
+
     pool = redis.ConnectionPool.from_url(redis_url, connection_class=CountingConnection)
     counting = redis.Redis(connection_pool=pool)
 
     def cost(n: int) -> int:
         for _ in range(n):
             ask(redis_client)
-        worker = serve_worker(counting)
+        worker = serve_worker(counting, {SUGGEST: skip})
         before = CountingConnection.sent
         run(worker)
         return CountingConnection.sent - before
@@ -99,22 +98,21 @@ def test_a_job_costs_four_round_trips_and_a_heartbeat_now_and_then(
 
 
 def test_rq_sees_of_a_job_what_it_always_sees(
-    redis_client: redis.Redis, context: jobs.ServingContext, monkeypatch: pytest.MonkeyPatch
+    redis_client: redis.Redis, context: ServingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    write = jobs.write_rankings
     queue = open_queue(QueueName.SERVE, redis_client)
 
-    def look(*arguments: object) -> None:
+    def look(*arguments: Any) -> tuple[dict[Question, Ranking], list[Question]]:
         (shown,) = ServeWorker.all(redis_client, job_class=MovierecJob, serializer=JSONSerializer)
         seen.extend([shown.get_state(), shown.get_current_job_id(), queue.started_job_registry.get_job_ids()])
         seen.append(queue.intermediate_queue.get_job_ids())
         seen.append(status(redis_client, job_id))
-        write(*arguments)  # type: ignore[arg-type]
+        return rank_questions(*arguments)
 
-    monkeypatch.setattr(jobs, "write_rankings", look)
+    monkeypatch.setattr(serve, "rank_questions", look)
     job_id = ask(redis_client)
-    worker = serve_worker(redis_client)
+    worker = serve_worker(redis_client, serving_handlers(context))
     run(worker)
     assert seen == [WorkerStatus.BUSY, job_id, [job_id], [], JobStatus.STARTED]
 
@@ -135,11 +133,9 @@ def test_rq_sees_of_a_job_what_it_always_sees(
     assert worker.pace.seconds > 0
 
 
-def test_a_skipped_job_says_nothing_of_the_pace(
-    redis_client: redis.Redis, context: jobs.ServingContext
-) -> None:
+def test_a_skipped_job_says_nothing_of_the_pace(redis_client: redis.Redis, context: ServingContext) -> None:
     enqueue_rankings(redis_client, SUGGEST, [1], job_id="late", deadline=time.time() - 1)
-    worker = serve_worker(redis_client)
+    worker = serve_worker(redis_client, serving_handlers(context))
     run(worker)
     assert status(redis_client, "late") == JobStatus.FINISHED
     assert worker.pace.seconds == 0
@@ -360,11 +356,11 @@ def test_forged_jobs_are_refused_and_counted(redis_client: redis.Redis, start: S
     ],
 )
 def test_a_job_that_cannot_be_read_does_not_end_the_worker(
-    redis_client: redis.Redis, context: jobs.ServingContext, fields: dict[str, bytes | str]
+    redis_client: redis.Redis, context: ServingContext, fields: dict[str, bytes | str]
 ) -> None:
     push_raw(redis_client, "odd", fields)
     after = ask(redis_client)
-    run(serve_worker(redis_client))
+    run_jobs(context)
     assert status(redis_client, after) == JobStatus.FINISHED
     if "data" in fields:
         assert counter(redis_client, keys.Counter.REFUSED) == 1
@@ -373,18 +369,18 @@ def test_a_job_that_cannot_be_read_does_not_end_the_worker(
 
 
 def test_without_redis_a_worker_ends_and_leaves_no_thread_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     server = RedisServer(tmp_path / "redis")
     server.start()
     with connect(server.url) as client:
-        worker = serve_worker(client)
 
-        def end(ids: list[int], deadline: float, changes: None) -> None:
+        def end(ids: list[int], deadline: float, changes: None) -> dict[str, int]:
             worker.stop.request()
             server.stop()
+            return {}
 
-        monkeypatch.setattr(jobs, "suggest", end)
+        worker = serve_worker(client, {SUGGEST: end})
         ask(client)
         with pytest.raises(redis.RedisError):
             run(worker)

@@ -7,10 +7,12 @@ import structlog
 from shared.algorithms import SvdConfig
 from shared.artifacts.store import ArtifactStore
 from shared.contract.kinds import Kind
+from shared.contract.question import Question
 from shared.database import bulk
 from shared.errors import ArtifactError
 from tests.conftest import Trained, rank
 from worker.serving import Serving
+from worker.serving.rankings import RANKERS
 from worker.training.pipeline import train
 
 
@@ -64,7 +66,7 @@ def own_store(trained: Trained, tmp_path: Path) -> ArtifactStore:
     return store
 
 
-def test_a_new_version_is_taken_over(trained: Trained, own_store: ArtifactStore) -> None:
+def test_a_new_version_is_switched_to(trained: Trained, own_store: ArtifactStore) -> None:
     serving = Serving(own_store, trained.engine)
     serving.refresh()
     before = rank(serving, Kind.SUGGESTED, [1])[0]
@@ -126,7 +128,7 @@ def test_a_serving_worker_needs_no_training_libraries() -> None:
     import sys
 
     script = (
-        "import sys, worker.jobs, worker.process\n"
+        "import sys, worker.process\n"
         "heavy = {'surprise', 'sklearn', 'pandas', 'pyarrow', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -135,7 +137,7 @@ def test_a_serving_worker_needs_no_training_libraries() -> None:
 
 def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Trained) -> None:
     """The same by brute force, from the definition."""
-    from worker.models.base import ratings_batch
+    from worker.models.ratings import ratings_batch
     from worker.models.svd import SvdModel
 
     model = SvdModel.load(trained.store.path(trained.manifest.version))
@@ -149,5 +151,28 @@ def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Train
     expected = sorted(unrated, key=lambda movie_id: (-scores[movie_id], places[movie_id]))[:150]
     ranking = rank(serving, Kind.SUGGESTED, [user_id])[0]
     assert ranking.movie_ids == expected
+    assert model.scale is not None
     clipped = np.clip([scores[movie_id] for movie_id in expected], *model.scale)
     assert [f"{score / 1000:.3f}" for score in ranking.scores] == [f"{score:.3f}" for score in clipped]
+
+
+def test_questions_of_several_kinds_are_answered_in_their_order(
+    serving: Serving, user_ids: list[int]
+) -> None:
+    movie_id = rank(serving, Kind.SUGGESTED, user_ids[:1])[0].movie_ids[0]
+    mixed = [
+        Question(Kind.SIMILAR, movie_id),
+        Question(Kind.SUGGESTED, user_ids[0]),
+        Question(Kind.SUGGESTED, 2**31 - 1),
+        Question(Kind.SIMILAR, 2**31 - 1),
+    ]
+    similar, suggested, unknown, nothing = serving.rank(mixed)
+    assert [similar] == rank(serving, Kind.SIMILAR, [movie_id])
+    assert [suggested] == rank(serving, Kind.SUGGESTED, user_ids[:1])
+    assert unknown is None
+    assert nothing is not None
+    assert nothing.movie_ids == []
+
+
+def test_every_kind_has_a_ranker() -> None:
+    assert set(RANKERS) == set(Kind)

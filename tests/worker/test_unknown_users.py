@@ -3,37 +3,33 @@
 import time
 
 import redis
-from rq.serializers import JSONSerializer
 
 from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
-from shared.queue.jobs import MovierecJob, enqueue_rankings, open_queue
+from shared.contract.question import Question
+from shared.queue.jobs import enqueue_rankings
+from shared.rankings import claims
 from shared.rankings.ranking import Ranking
-from worker import jobs
-from worker.rq_workers import ServeWorker
+from tests.worker.conftest import run_jobs
+from worker.jobs.context import ServingContext
 from worker.serving import Serving
 from worker.warming import warm
 
 MADE_UP = 700_001
 
 
-def run(client: redis.Redis, queue: QueueName, ids: list[int]) -> list[News]:
+def run(context: ServingContext, queue: QueueName, ids: list[int]) -> list[News]:
     """Run a job in this process and return what was published."""
+    client = context.queue
     with client.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(keys.ANSWERS_CHANNEL)
         pubsub.get_message(timeout=5)
         enqueue_rankings(
             client, RULES[Kind.SUGGESTED].job, ids, job_id="0" * 32, deadline=time.time() + 60, queue=queue
         )
-        worker = ServeWorker(
-            [open_queue(queue, client)],
-            connection=client,
-            job_class=MovierecJob,
-            serializer=JSONSerializer,
-        )
-        worker.work(burst=True, logging_level="CRITICAL")
+        run_jobs(context, queue)
         told = []
         while message := pubsub.get_message(timeout=0.5):
             news = News.from_text(message["data"].decode())
@@ -48,16 +44,16 @@ def stored(client: redis.Redis, user_id: int) -> Ranking | None:
 
 
 def test_a_job_says_who_does_not_exist_and_answers_the_others(
-    redis_client: redis.Redis, context: jobs.ServingContext
+    redis_client: redis.Redis, context: ServingContext
 ) -> None:
     for user_id in (1, MADE_UP, 2):
         redis_client.set(keys.claim(Kind.SUGGESTED, user_id), "x")
-    told = run(redis_client, QueueName.SERVE, [1, MADE_UP, 2])
+    told = run(context, QueueName.SERVE, [1, MADE_UP, 2])
     assert told == [
         News(RankingEvent.WRITTEN, Kind.SUGGESTED, [1, 2]),
         News(RankingEvent.UNKNOWN, Kind.SUGGESTED, [MADE_UP]),
     ]
-    expected = context.serving.rank(Kind.SUGGESTED, [1, 2])
+    expected = context.serving.rank([Question(Kind.SUGGESTED, 1), Question(Kind.SUGGESTED, 2)])
     found = [stored(redis_client, user_id) for user_id in (1, 2)]
     for ranking, own in zip(found, expected, strict=True):
         assert ranking is not None
@@ -65,23 +61,22 @@ def test_a_job_says_who_does_not_exist_and_answers_the_others(
         assert ranking.to_bytes() == own.to_bytes()
     assert stored(redis_client, MADE_UP) is None
     assert not redis_client.exists(keys.claim(Kind.SUGGESTED, MADE_UP))
-    assert redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == keys.SETTLED
+    assert redis_client.get(keys.claim(Kind.SUGGESTED, 1)) == claims.SETTLED
     assert redis_client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
 
 
-def test_a_job_for_nobody_who_exists(redis_client: redis.Redis, context: jobs.ServingContext) -> None:
-    told = run(redis_client, QueueName.SERVE, [MADE_UP])
+def test_a_job_for_nobody_who_exists(redis_client: redis.Redis, context: ServingContext) -> None:
+    told = run(context, QueueName.SERVE, [MADE_UP])
     assert told == [News(RankingEvent.UNKNOWN, Kind.SUGGESTED, [MADE_UP])]
     assert redis_client.hgetall(keys.COUNTERS) == {}
 
 
 def test_who_does_not_exist_is_not_warmed_and_no_longer_counts_as_asked(
-    redis_client: redis.Redis, serving: Serving
+    redis_client: redis.Redis, context: ServingContext
 ) -> None:
-    jobs.configure(jobs.ServingContext(serving, redis_client, redis_client, listens_to=QueueName.WARM))
     for user_id in (1, MADE_UP):
         redis_client.zadd(keys.ASKED, {keys.asked(Kind.SUGGESTED, user_id): 5})
-    told = run(redis_client, QueueName.WARM, [1, MADE_UP])
+    told = run(context, QueueName.WARM, [1, MADE_UP])
     assert told == [News(RankingEvent.WRITTEN, Kind.SUGGESTED, [1])]
     assert stored(redis_client, 1) is not None
     assert stored(redis_client, MADE_UP) is None

@@ -17,11 +17,11 @@ from cli import prepare
 from shared.algorithms import SvdConfig
 from shared.artifacts.store import ArtifactStore, Manifest
 from shared.contract.kinds import Kind
+from shared.contract.question import Question
 from shared.errors import ArtifactError, DataError, UnreadableArtifactError
 from shared.settings import WorkerSettings, load
 from tests.conftest import Trained
-from worker import serving as serving_module
-from worker.serving import LoadedModel, Serving
+from worker.serving import LoadedModel, Serving, switching
 from worker.training.pipeline import train
 
 Damage = Callable[[Path], object]
@@ -159,7 +159,7 @@ def test_an_unsound_version_is_refused_once_and_the_newest_sound_one_serves(
             serving.refresh()
     assert serving.version == sound
     assert refusals(logs) == [version]
-    ranking = serving.rank(Kind.SUGGESTED, [1])[0]
+    ranking = serving.rank([Question(Kind.SUGGESTED, 1)])[0]
     assert ranking is not None
     assert ranking.version == sound
 
@@ -167,7 +167,7 @@ def test_an_unsound_version_is_refused_once_and_the_newest_sound_one_serves(
 def test_several_unsound_versions_are_each_read_once(
     trained: Trained, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving_module, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(switching, "_RETRY_SECONDS", 0.0)
     versions = newest_first(store)
     for version in versions:
         change_manifest(store.path(version), algorithm="magic")
@@ -225,7 +225,7 @@ def test_what_could_not_be_read_is_tried_again_after_a_while(
 ) -> None:
     """A directory in a file's place cannot be read by root either, whom no permissions stop."""
     newest, *_ = newest_first(store)
-    monkeypatch.setattr(serving_module, "_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(switching, "_RETRY_SECONDS", 0.2)
     path = store.directory / place if place == "current" else store.path(newest) / place
     path.rename(path.with_suffix(".aside"))
     path.mkdir()

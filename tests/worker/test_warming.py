@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 from rq.job import JobStatus
-from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, insert
 
 from shared.algorithms import SvdConfig
@@ -18,6 +17,7 @@ from shared.contract import keys
 from shared.contract.jobs import QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
+from shared.contract.question import Question
 from shared.database.engine import open_database
 from shared.database.schema import imports
 from shared.errors import ArtifactError, ServiceError
@@ -27,11 +27,13 @@ from shared.rankings.changes import announce_changes
 from shared.rankings.ranking import Ranking
 from shared.settings import WorkerSettings, load
 from tests.conftest import Trained, rank
-from worker import jobs, warming
-from worker.rq_workers import ServeWorker
+from tests.worker.conftest import run_jobs
+from worker import warming
+from worker.jobs.context import ServingContext
+from worker.rankings import compute_rankings, stale
 from worker.serving import Serving
 from worker.training.pipeline import train
-from worker.warming import Scope, run_warming, stale, warm
+from worker.warming import Scope, run_warming, warm
 
 
 class Warmer:
@@ -39,7 +41,7 @@ class Warmer:
 
     def __init__(self, client: redis.Redis, serving: Serving) -> None:
         self.client = client
-        jobs.configure(jobs.ServingContext(serving, client, client, listens_to=QueueName.WARM))
+        self.context = ServingContext(serving, client, client)
 
     def __call__(self, kind: Kind, ids: list[int], seconds: float = 60) -> MovierecJob:
         job_id = uuid.uuid4().hex
@@ -47,20 +49,14 @@ class Warmer:
         enqueue_rankings(
             self.client, RULES[kind].job, ids, job_id=job_id, deadline=deadline, queue=QueueName.WARM
         )
-        worker = ServeWorker(
-            [open_queue(QueueName.WARM, self.client)],
-            connection=self.client,
-            job_class=MovierecJob,
-            serializer=JSONSerializer,
-        )
-        worker.work(burst=True, logging_level="CRITICAL")
+        run_jobs(self.context, QueueName.WARM)
         job = fetch_job(job_id, self.client)
         assert job is not None
         return job
 
 
 @pytest.fixture
-def warmer(redis_client: redis.Redis, context: jobs.ServingContext) -> Warmer:
+def warmer(redis_client: redis.Redis, context: ServingContext) -> Warmer:
     return Warmer(redis_client, context.serving)
 
 
@@ -104,7 +100,7 @@ def test_a_warm_job_computes_what_is_not_there_and_tells_of_it(
     warmer: Warmer, serving: Serving, kind: Kind
 ) -> None:
     client = warmer.client
-    jobs.compute_rankings(serving, client, kind, [1])
+    compute_rankings(serving, client, [Question(kind, 1)])
     client.set(keys.claim(kind, 2), "x")
     with client.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(keys.ANSWERS_CHANNEL)
@@ -153,7 +149,7 @@ def test_a_warm_job_that_is_late_is_skipped(warmer: Warmer) -> None:
 
 def test_a_warm_job_uses_the_newest_model(
     redis_client: redis.Redis,
-    context: jobs.ServingContext,
+    context: ServingContext,
     own_dir: Path,
     own_engine: Engine,
     own_serving: Serving,
@@ -169,7 +165,7 @@ def test_a_warm_job_uses_the_newest_model(
 
 
 def test_nobody_is_told_of_a_failure_that_nobody_waits_for(
-    redis_client: redis.Redis, context: jobs.ServingContext, trained: Trained, tmp_path: Path
+    redis_client: redis.Redis, context: ServingContext, trained: Trained, tmp_path: Path
 ) -> None:
     warmer = Warmer(redis_client, Serving(ArtifactStore(tmp_path / "none"), trained.engine))
     with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
@@ -193,10 +189,11 @@ def test_fresh_is_what_this_model_computed_from_these_data_after_the_last_change
     users = [1, 2, 3, 4]
 
     def wanted() -> list[int]:
-        return stale(own_serving, redis_client, Kind.SUGGESTED, users)
+        questions = [Question(Kind.SUGGESTED, user_id) for user_id in users]
+        return [question.subject for question in stale(own_serving, redis_client, questions)]
 
     def compute(ids: list[int]) -> None:
-        jobs.compute_rankings(own_serving, redis_client, Kind.SUGGESTED, ids)
+        compute_rankings(own_serving, redis_client, [Question(Kind.SUGGESTED, user_id) for user_id in ids])
 
     assert wanted() == users
     compute([4, 1])
@@ -305,7 +302,7 @@ def test_without_a_model_it_says_so(
 def test_if_redis_goes_away_it_says_so(
     settings: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cli.redis_server import RedisServer
+    from shared.redis_server.server import RedisServer
 
     server = RedisServer(tmp_path / "redis")
     server.start()

@@ -1,4 +1,4 @@
-"""How good a model is: the same folds for every algorithm."""
+"""Measures how good models are, on the same folds for every algorithm."""
 
 from worker.evaluation.cross_validation import cross_validate
 from worker.evaluation.reports import render_table, write_results

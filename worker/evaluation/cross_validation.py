@@ -15,8 +15,10 @@ from shared.progress import Progress, Step, silent
 from worker.evaluation.peak_memory import PeakMemory
 from worker.evaluation.ranking_metrics import RELEVANT_STARS, RankingMetrics
 from worker.evaluation.results import Contender, Evaluation, FoldResult, Split
-from worker.models.base import Model, RatingsBatch, TrainingData
+from worker.models.base import Model
+from worker.models.ratings import RatingsBatch
 from worker.models.registry import model_class
+from worker.models.training_data import TrainingData
 from worker.training.pipeline import training_data
 
 _BATCH_USERS = 64
@@ -139,12 +141,13 @@ def part_of(data: TrainingData, chosen: NDArray[np.bool_]) -> TrainingData:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of test ratings.
+    """A model's estimates of test ratings, and its rankings.
 
     Attributes
     ----------
     estimates, estimates_day_known : ndarray of float64, shape (n_test,)
-        In the order of the ratings, clipped to the scale; for now, and for the day of each rating.
+        In the order of the ratings, clipped to the scale; for now, and for the day of each rating. NaN of a
+        model without a scale.
     ranking : RankingMetrics
         Of every user who has test ratings.
     """
@@ -167,7 +170,7 @@ def predict(model: Model, data: TrainingData, is_test: NDArray[np.bool_]) -> Pre
         Which ones are tested.
     """
     columns = model.columns(data.catalogue.movie_ids)
-    estimates = np.empty((2, int(np.count_nonzero(is_test))))
+    estimates = np.full((2, int(np.count_nonzero(is_test))), np.nan)
     ranking = RankingMetrics(n_movies=len(data.catalogue.movie_ids))
     done = 0
     for users in _user_slices(data):
@@ -176,9 +179,10 @@ def predict(model: Model, data: TrainingData, is_test: NDArray[np.bool_]) -> Pre
         scores = model.score(batch)
         rows = (data.users[users] - data.users[users.start]).astype(np.intp)
         movies, stars = columns[data.movies[users]], data.ratings[users]
-        moments = model.offsets_at(batch, rows[test], data.timestamps[users][test])
         part = scores[rows[test], movies[test]]
-        estimates[:, done : done + len(part)] = model.clip(np.stack([part, part + moments]))
+        if model.scale is not None:
+            moments = model.offsets_at(batch, rows[test], data.timestamps[users][test])
+            estimates[:, done : done + len(part)] = model.clip(np.stack([part, part + moments]))
         done += len(part)
         for row in range(len(batch)):
             own = slice(*np.searchsorted(rows, [row, row + 1]))

@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes at its peak."""
+"""Measures how much memory a piece of work takes at its peak."""
 
 import re
 from pathlib import Path

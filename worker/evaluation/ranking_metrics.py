@@ -1,4 +1,4 @@
-"""Which movies to show: how well a ranking puts first what a user then liked.
+"""Measures how well a ranking puts first what a user then liked.
 
 Protocol: a user counts if at least one of their test ratings is :data:`RELEVANT_STARS` or more; these movies
 are relevant. The whole catalogue is ranked by the model's score, without the movies of the user's training
@@ -40,13 +40,13 @@ def ndcg_at_k(hits: NDArray[np.bool_], n_relevant: int, k: int) -> float:
 
 
 def recall_at_k(hits: NDArray[np.bool_], n_relevant: int, k: int) -> float:
-    """Return which part of the relevant movies is at the first k places."""
+    """Return the share of the relevant movies that are among the first k."""
     return float(np.count_nonzero(hits[:k])) / n_relevant
 
 
 @dataclass
 class RankingMetrics:
-    """Collects users and gives the means.
+    """Collects the metrics of users and averages them.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class RankingMetrics:
     _shown: set[int] = field(default_factory=set)
 
     def add(self, scores: NDArray[np.floating], seen: NDArray[np.intp], relevant: NDArray[np.intp]) -> None:
-        """Take one user.
+        """Add one user.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class RankingMetrics:
         self._shown.update(ranked[:10].tolist())
 
     def means(self) -> dict[str, float]:
-        """Return the figures, all 0 if no user counted."""
+        """Return the mean of each metric, 0 if no user counted."""
         ndcg_10, ndcg_100, recall_20 = np.mean(self._rows, axis=0).tolist() if self._rows else (0.0, 0.0, 0.0)
         return {
             "ndcg_at_10": ndcg_10,

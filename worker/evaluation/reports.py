@@ -2,12 +2,14 @@
 
 import io
 import json
+import math
 import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from shared.result_files import write_files
 from worker.evaluation.results import METRICS, Contender, Evaluation, Split, summary
 
 
@@ -27,7 +29,7 @@ def render_algorithm(evaluation: Evaluation, contender: Contender) -> str:
     for metric in METRICS:
         figures = summary(evaluation.values(contender, metric.name))
         values = [*figures["folds"], figures["mean"], figures["std"]]
-        lines.append(f"{metric.label:<16}" + "".join(f"{value:>9.{metric.digits}f}" for value in values))
+        lines.append(f"{metric.label:<16}" + "".join(_cell(value, 9, metric.digits) for value in values))
     return "\n".join(lines) + "\n"
 
 
@@ -40,11 +42,20 @@ def render_comparison(evaluation: Evaluation) -> str:
         means = [
             summary(evaluation.values(contender, metric.name))["mean"] for contender in evaluation.results
         ]
-        lines.append(f"{metric.label:<22}" + "".join(f"{mean:>{width}.{metric.digits}f}" for mean in means))
+        lines.append(f"{metric.label:<22}" + "".join(_cell(mean, width, metric.digits) for mean in means))
         if metric.name == "rmse":
-            changes = "".join(f"{(mean / means[0] - 1) * 100:>+{width - 1}.2f}%" for mean in means)
+            changes = "".join(_change(mean / means[0] - 1, width) for mean in means)
             lines.append(f"{f'  against {titles[0]}':<22}" + changes)
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: float, width: int, digits: int) -> str:
+    """Return a figure, or a dash for one that a model does not have."""
+    return f"{'-':>{width}}" if math.isnan(value) else f"{value:>{width}.{digits}f}"
+
+
+def _change(part: float, width: int) -> str:
+    return f"{'-':>{width}}" if math.isnan(part) else f"{part * 100:>+{width - 1}.2f}%"
 
 
 def render_table(evaluation: Evaluation) -> str:
@@ -97,24 +108,26 @@ def write_results(evaluation: Evaluation, directory: Path, json_file: Path | Non
     -------
     list of Path
         What was written.
+
+    Raises
+    ------
+    ConfigurationError
+        If a directory cannot be written to.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     document = evaluation.to_json()
     name = evaluation.dataset + ("" if evaluation.split is Split.RANDOM else f"_{evaluation.split}")
-    contents: dict[Path, bytes] = {}
+    contents: dict[str, bytes] = {}
     for contender, figures in zip(evaluation.results, document["results"], strict=True):
         stem = re.sub(r"[^\w.-]+", "_", f"performance_{contender.title}_{name}")
-        contents[directory / f"{stem}.txt"] = render_algorithm(evaluation, contender).encode()
-        contents[directory / f"{stem}.json"] = _json({**document, "results": [figures]})
+        contents[f"{stem}.txt"] = render_algorithm(evaluation, contender).encode()
+        contents[f"{stem}.json"] = _json({**document, "results": [figures]})
     if len(evaluation.results) > 1:
-        contents[directory / f"comparison_{name}.txt"] = render_comparison(evaluation).encode()
-        contents[directory / f"comparison_{name}.png"] = plot_comparison(evaluation)
+        contents[f"comparison_{name}.txt"] = render_comparison(evaluation).encode()
+        contents[f"comparison_{name}.png"] = plot_comparison(evaluation)
+    paths = write_files(directory, contents)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        contents[json_file] = _json(document)
-    for path, content in contents.items():
-        path.write_bytes(content)
-    return list(contents)
+        paths += write_files(json_file.parent, {json_file.name: _json(document)})
+    return paths
 
 
 def _describe(evaluation: Evaluation) -> list[str]:

@@ -1,5 +1,6 @@
-"""Figures of an evaluation."""
+"""The results of an evaluation."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, pstdev
@@ -90,6 +91,7 @@ class FoldResult:
     ----------
     rmse, mae : float
         Errors of the test ratings' estimates, clipped to the scale, in stars, as a worker estimates: for now.
+        NaN of a model without a scale, which estimates nothing.
     rmse_day_known : float
         The same with what a model knows of the user's mood on the day of the test rating.
     ndcg_at_10, ndcg_at_100, recall_at_20, coverage : float
@@ -157,7 +159,10 @@ class Evaluation:
                 {
                     "algorithm": contender.name,
                     "parameters": contender.config.model_dump(mode="json"),
-                    **{metric.name: summary(self.values(contender, metric.name)) for metric in METRICS},
+                    **{
+                        metric.name: _without_nan(summary(self.values(contender, metric.name)))
+                        for metric in METRICS
+                    },
                 }
                 for contender in self.results
             ],
@@ -165,5 +170,17 @@ class Evaluation:
 
 
 def summary(values: list[float]) -> dict[str, Any]:
-    """Return mean, standard deviation (of the population, as Surprise's) and the values."""
+    """Return mean, standard deviation (of the population, as Surprise's) and the values.
+
+    All NaN for a metric that an algorithm does not have.
+    """
+    if any(map(math.isnan, values)):
+        return {"mean": math.nan, "std": math.nan, "folds": values}
     return {"mean": fmean(values), "std": pstdev(values), "folds": values}
+
+
+def _without_nan(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary as JSON, which knows no NaN."""
+    if math.isnan(figures["mean"]):
+        return {"mean": None, "std": None, "folds": [None] * len(figures["folds"])}
+    return figures

@@ -1,13 +1,13 @@
-"""What is in a data set, as text and as plots.
+"""Shows what is in a data set, as text and as plots.
 
 ``explore_movies`` and ``explore_ratings`` count (``movie_statistics``, ``rating_statistics``), write it
-down (``report`` on ``text``), draw it (``plots`` on ``panels``) and store both (``files``).
+down (``report`` on ``text``), draw it (``plots`` on ``panels``) and store both.
 """
 
 from pathlib import Path
 
 from shared.datasets.model import Dataset
-from worker.exploration.files import write_results
+from shared.result_files import write_files
 from worker.exploration.movie_statistics import movie_statistics
 from worker.exploration.panels import png
 from worker.exploration.plots import plot_movies, plot_ratings
@@ -38,7 +38,7 @@ def explore_movies(dataset: Dataset, results: Path) -> list[Path]:
         If the directory cannot be written to.
     """
     statistics = movie_statistics(dataset)
-    return write_results(
+    return write_files(
         results,
         {
             "output_explore_dataset_movies.txt": movie_report(dataset, statistics).encode(),
@@ -68,7 +68,7 @@ def explore_ratings(dataset: Dataset, results: Path) -> list[Path]:
         If the directory cannot be written to.
     """
     statistics = rating_statistics(dataset)
-    return write_results(
+    return write_files(
         results,
         {
             "output_explore_dataset_ratings.txt": rating_report(dataset, statistics).encode(),

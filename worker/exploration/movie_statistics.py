@@ -1,4 +1,4 @@
-"""What is in the movies of a data set: years, genres and the genres that go together."""
+"""Counts what is in the movies of a data set: years, genres and the genres that go together."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class GenrePair:
 
 @dataclass(frozen=True, eq=False)
 class MovieStatistics:
-    """What is told of the movies of a data set.
+    """Statistics of the movies of a data set.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The look that all plots share: colours, axes, a page of panels, and its PNG.
+"""Draws what all plots share: colours, axes, a page of panels, and its PNG.
 
 Figures are made without pyplot, so that nothing global is changed and no display is needed.
 """

@@ -1,4 +1,4 @@
-"""The statistics of a data set as pages of plots."""
+"""Draws the statistics of a data set as pages of plots."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""What is in the ratings of a data set: votes per user and movie, scores, the best and the worst."""
+"""Counts what is in the ratings of a data set: votes per user and movie, scores, the best and the worst."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class MovieScore:
 
 @dataclass(frozen=True, eq=False)
 class RatingStatistics:
-    """What is told of the ratings of a data set.
+    """Statistics of the ratings of a data set.
 
     Ties are broken by ascending id in every list.
 

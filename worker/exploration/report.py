@@ -1,4 +1,4 @@
-"""The statistics of a data set as text."""
+"""Writes the statistics of a data set as text."""
 
 from collections.abc import Sequence
 

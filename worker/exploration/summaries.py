@@ -1,4 +1,4 @@
-"""A column of numbers in a few: its summary and its distribution."""
+"""Summarises a column of numbers, and counts its distribution."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ MAX_DISTINCT_VALUES = 20
 
 @dataclass(frozen=True)
 class Summary:
-    """What is told of a column of numbers.
+    """Summary of a column of numbers.
 
     Attributes
     ----------

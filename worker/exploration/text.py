@@ -1,4 +1,4 @@
-"""Plain text for a terminal: headings, aligned tables, bars of block characters.
+"""Formats plain text for a terminal: headings, aligned tables, bars of block characters.
 
 Widths are counted in terminal cells, of which a Chinese or Japanese character takes two.
 """
@@ -39,7 +39,11 @@ def fit(text: str, width: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 movie``, ``9,125 movies``."""
+    """Return a count with its noun.
+
+    >>> counted(1, "movie"), counted(9125, "movie")
+    ('1 movie', '9,125 movies')
+    """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

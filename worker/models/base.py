@@ -2,216 +2,32 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from shared.algorithms import AlgorithmConfig
 from shared.contract.kinds import MIN_ID
 from shared.progress import Progress, silent
-from worker.arrays import artifact_errors, map_array, require_finite, save_array
-
-Float = NDArray[np.float32] | NDArray[np.float64]
+from worker.arrays import Float, artifact_errors, map_array, require_finite, save_array
+from worker.ids import IdIndex
+from worker.models.candidates import Bounds
+from worker.models.ratings import RatingsBatch
+from worker.models.training_data import TrainingData
 
 _DECIMALS = 9
 """Digits of a score that are the same however it is summed up in double precision."""
 
-_ROUGHNESS = 1e-3
-"""How far a single-precision score may be from the exact one, with room to spare: 1e-5 is usual."""
-
 MAX_STARS = 5.0
 """Highest end of a rating scale: larger scores do not fit into a ranking."""
 
-_HIGHEST_LISTED = 2**21
-"""Id of a movie up to which a table has a place for each, 8 MB: to search takes milliseconds a batch."""
 
-_BLOCK_SIZE, _BLOCKS_FOR_EACH = 16, 8
-"""Of the search for the ``k``-th best: see :func:`_at_most_kth`."""
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The movies of a model, best known first.
-
-    Attributes
-    ----------
-    movie_ids : ndarray of int32, shape (n_movies,)
-        MovieLens ids, by number of ratings descending, then id ascending. This order is what breaks ties
-        everywhere: of two equal scores the better-known movie comes first.
-    rating_counts : ndarray of int32, shape (n_movies,)
-        Ratings of each in the training data.
-    genres : list of str, length n_movies
-        Genres joined by ``|``.
-    years : ndarray of int16, shape (n_movies,)
-        Year of release, 0 where unknown.
-    """
-
-    movie_ids: NDArray[np.int32]
-    rating_counts: NDArray[np.int32]
-    genres: list[str]
-    years: NDArray[np.int16]
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Ratings as arrays, sorted by user; users and movies as dense indices.
-
-    Attributes
-    ----------
-    catalogue : Catalogue
-        All movies, also those that nobody rated.
-    user_ids : ndarray of int32, shape (n_users,)
-        Ascending; ``user_ids[i]`` is the user with index ``i``.
-    users, movies : ndarray of int32, shape (n_ratings,)
-        Indices into ``user_ids`` and ``catalogue.movie_ids``; ``users`` is non-decreasing.
-    ratings : ndarray of float32, shape (n_ratings,)
-        Stars.
-    timestamps : ndarray of int64, shape (n_ratings,)
-        Seconds since 1970, UTC.
-    scale : tuple of float
-        Lowest and highest rating that the data set allows.
-    """
-
-    catalogue: Catalogue
-    user_ids: NDArray[np.int32]
-    users: NDArray[np.int32]
-    movies: NDArray[np.int32]
-    ratings: NDArray[np.float32]
-    timestamps: NDArray[np.int64]
-    scale: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class RatingsBatch:
-    """The ratings of several users, one after the other (compressed rows).
-
-    Attributes
-    ----------
-    user_ids : ndarray of int32, shape (n_users,)
-        0 stands for a visitor without an id.
-    indptr : ndarray of int64, shape (n_users + 1,)
-        Ratings of user ``i`` are ``indptr[i]:indptr[i + 1]``.
-    movie_ids : ndarray of int32, shape (n_ratings,)
-        MovieLens ids; a model ignores those it does not know.
-    ratings : ndarray of float32, shape (n_ratings,)
-        Stars.
-    timestamps : ndarray of int64, shape (n_ratings,), optional
-        Seconds since 1970, UTC; only :meth:`Model.offsets_at` asks for them.
-    """
-
-    user_ids: NDArray[np.int32]
-    indptr: NDArray[np.int64]
-    movie_ids: NDArray[np.int32]
-    ratings: NDArray[np.float32]
-    timestamps: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.user_ids)
-
-    def select(self, rows: Sequence[int]) -> "RatingsBatch":
-        """Return the batch of some of the users, in the given order."""
-        spans = [(self.indptr[row], self.indptr[row + 1] - self.indptr[row]) for row in rows]
-        return self.take_spans(spans, self.user_ids[list(rows)])
-
-    def take_spans(self, spans: Sequence[tuple[int, int]], user_ids: NDArray[np.int32]) -> "RatingsBatch":
-        """Return the batch whose user ``i`` has the ratings of ``spans[i]``, a start and a length."""
-        indptr = np.concatenate([[0], np.cumsum([length for _, length in spans])]).astype(np.int64)
-        take = np.concatenate(
-            [np.empty(0, dtype=np.int64), *(np.arange(start, start + length) for start, length in spans)]
-        )
-        return RatingsBatch(
-            user_ids=user_ids,
-            indptr=indptr,
-            movie_ids=self.movie_ids[take],
-            ratings=self.ratings[take],
-            timestamps=None if self.timestamps is None else self.timestamps[take],
-        )
-
-
-def ratings_batch(
-    user_ids: Sequence[int], owners: ArrayLike, movie_ids: ArrayLike, ratings: ArrayLike
-) -> RatingsBatch:
-    """Make a batch of ratings in any order.
-
-    Parameters
-    ----------
-    user_ids : sequence of int
-        Users of the batch, in its order; one may occur twice.
-    owners, movie_ids, ratings : array_like, shape (n_ratings,)
-        Who rated which movie with how many stars.
-
-    Returns
-    -------
-    RatingsBatch
-        Ratings of each user by movie id, so that sums do not depend on the order in which they come.
-    """
-    raters = np.asarray(owners, dtype=np.int64)
-    movies = np.asarray(movie_ids, dtype=np.int32)
-    stars = np.asarray(ratings, dtype=np.float32)
-    if not _ascend(raters, movies):
-        order = np.lexsort((movies, raters))
-        raters, movies, stars = raters[order], movies[order], stars[order]
-    starts = np.searchsorted(raters, user_ids, side="left")
-    lengths = np.searchsorted(raters, user_ids, side="right") - starts
-    whole = RatingsBatch(np.asarray(user_ids, dtype=np.int32), np.empty(0, dtype=np.int64), movies, stars)
-    spans = list(zip(starts.tolist(), lengths.tolist(), strict=True))
-    return whole.take_spans(spans, whole.user_ids)
-
-
-def _ascend(first: NDArray[np.integer], second: NDArray[np.integer]) -> bool:
-    """Tell whether pairs are in order, as a database that keeps them so returns them."""
-    step = np.diff(first)
-    return bool(np.all((step > 0) | ((step == 0) & (np.diff(second) > 0))))
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Between what the scores of users lie, up to rounding.
-
-    Attributes
-    ----------
-    lower : ndarray of float32 or float64, shape (n_users, n_movies)
-        -inf for what must not be chosen.
-    user_widths : ndarray, shape (n_users,), optional
-    movie_widths : ndarray, shape (n_movies,), optional
-        The upper bounds are ``lower + user_widths[:, None] * movie_widths``; ``lower`` if not given.
-    """
-
-    lower: Float
-    user_widths: Float | None = None
-    movie_widths: Float | None = None
-
-    def candidates(self, row: int, k: int) -> NDArray[np.intp]:
-        """Return the columns, ascending, that may be among the best ``k`` of a user."""
-        lower = self.lower[row]
-        enough = _at_most_kth(lower, k)
-        if enough == -np.inf:
-            return np.flatnonzero(lower > -np.inf)
-        upper = lower
-        if self.user_widths is not None and self.movie_widths is not None:
-            upper = self.movie_widths * self.user_widths[row] + lower
-        return np.flatnonzero(upper >= enough - _ROUGHNESS)
-
-
-def _at_most_kth(scores: Float, k: int) -> float:
-    """Return a number that at least ``k`` scores reach, and hardly more; -inf if there are too few.
-
-    The movies are dealt out to blocks; of the best of each block the ``k``-th best is not above that of all
-    movies, nor far below it if there are many more blocks than ``k``. To find it takes a fifth of the time.
-    """
-    if k > len(scores):
-        return -np.inf
-    in_block = min(_BLOCK_SIZE, len(scores) // (_BLOCKS_FOR_EACH * max(1, k)))
-    if in_block > 1:
-        n_blocks = len(scores) // in_block
-        scores = scores[: in_block * n_blocks].reshape(in_block, n_blocks).max(axis=0)
-    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
+Scale = tuple[float, float]
+"""Lowest and highest rating, in stars."""
 
 
 class Model(ABC):
@@ -219,11 +35,21 @@ class Model(ABC):
 
     A model is made by :meth:`fit` or :meth:`load`, never changes, and may be used by several threads. Its
     columns are the movies of ``movie_ids``, in that order.
+
+    Attributes
+    ----------
+    algorithm : str
+        Name in the registry, and in file names.
+    movie_ids : ndarray of int32, shape (n_movies,)
+        MovieLens ids.
+    scale : tuple of float, or None
+        Between which ratings are, for a model whose scores are estimates in stars; None for one whose scores
+        only say which movies come first.
     """
 
     algorithm: ClassVar[str]
 
-    def __init__(self, movie_ids: NDArray[np.int32], scale: tuple[float, float]) -> None:
+    def __init__(self, movie_ids: NDArray[np.int32], scale: Scale | None) -> None:
         self.movie_ids = movie_ids
         self.scale = scale
 
@@ -243,7 +69,7 @@ class Model(ABC):
         """
 
     def score(self, batch: RatingsBatch) -> Float:
-        """Estimate every movie for each user of a batch.
+        """Score every movie for each user of a batch.
 
         Parameters
         ----------
@@ -253,8 +79,8 @@ class Model(ABC):
         Returns
         -------
         ndarray of float32 or float64, shape (n_users, n_movies)
-            Estimated stars, *not* clipped to the scale (:meth:`clip` does), so that movies above the top of
-            the scale still have an order.
+            The higher, the better. Stars, if the model has a scale, but *not* clipped to it (:meth:`clip`
+            does), so that movies above the top of the scale still have an order.
         """
         return self._score(self._solve(batch))
 
@@ -263,7 +89,7 @@ class Model(ABC):
     ) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
         """Return the best movies that each user has not rated.
 
-        They are the same to the last digit whoever else is in the batch. A matrix product sums in another
+        They are the same to the last digit in any batch. A matrix product sums in another
         order for another shape, so it only finds candidates: they are scored again in double precision, and
         what is equal in nine decimals counts as equal.
 
@@ -316,8 +142,8 @@ class Model(ABC):
     def _score(self, users: Any) -> Float:
         """Return the scores of all movies; see :meth:`score`. The caller may change the array."""
 
-    def _bounds(self, users: Any) -> "Bounds":
-        """Return bounds of the scores of all movies, cheaper to have than the scores if there is a way."""
+    def _bounds(self, users: Any) -> Bounds:
+        """Return bounds of the scores of all movies; a model that has cheaper ones overrides it."""
         return Bounds(self._score(users))
 
     @abstractmethod
@@ -359,30 +185,21 @@ class Model(ABC):
     @classmethod
     @abstractmethod
     def from_arrays(
-        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+        cls, movie_ids: NDArray[np.int32], scale: Scale | None, arrays: dict[str, NDArray[np.generic]]
     ) -> Self:
         """Rebuild a model from :meth:`arrays`, which may be memory-mapped and read-only."""
 
     def clip(self, scores: Float) -> Float:
-        """Return scores moved into the rating scale."""
+        """Return scores moved into the rating scale; as they are in a model that has none."""
+        if self.scale is None:
+            return scores
         low, high = self.scale
         clipped: Float = np.clip(scores, low, high)  # type: ignore[assignment]  # numpy's stub loses the type
         return clipped
 
     @cached_property
-    def _sorted_ids(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-        order = np.argsort(self.movie_ids)
-        return np.asarray(self.movie_ids)[order], order
-
-    @cached_property
-    def _columns_by_id(self) -> NDArray[np.int32] | None:
-        """Columns by id, with an unknown movie at either end, unless ids are too high for such a table."""
-        highest = int(np.max(self.movie_ids, initial=0))
-        if highest > _HIGHEST_LISTED or np.min(self.movie_ids, initial=1) < 1:
-            return None
-        columns = np.full(highest + 2, -1, dtype=np.int32)
-        columns[self.movie_ids] = np.arange(len(self.movie_ids))
-        return columns
+    def _columns_by_id(self) -> IdIndex:
+        return IdIndex(self.movie_ids)
 
     def columns(self, movie_ids: NDArray[np.int32]) -> NDArray[np.intp]:
         """Return the column of each movie, -1 for one that the model does not know.
@@ -395,13 +212,7 @@ class Model(ABC):
         -------
         ndarray of intp, shape (n,)
         """
-        if self._columns_by_id is not None:
-            return self._columns_by_id.take(movie_ids, mode="clip").astype(np.intp)
-        ids, order = self._sorted_ids
-        if len(ids) == 0:
-            return np.full(len(movie_ids), -1, dtype=np.intp)
-        places = np.minimum(np.searchsorted(ids, movie_ids), len(ids) - 1)
-        return np.where(ids[places] == movie_ids, order[places], -1)
+        return self._columns_by_id.find(movie_ids).astype(np.intp)
 
     def save(self, directory: Path) -> None:
         """Write the arrays as ``.npy`` files into an existing directory."""
@@ -411,7 +222,7 @@ class Model(ABC):
             save_array(directory / f"{self.algorithm}.{name}.npy", array)
 
     def check(self) -> None:
-        """Refuse what nobody could rank movies with, however it came about.
+        """Refuse a model that movies cannot be ranked with.
 
         That arrays fit each other is for :meth:`from_arrays` to see.
 
@@ -426,9 +237,10 @@ class Model(ABC):
         ordered = np.sort(ids)
         if ordered[0] < MIN_ID or (ordered[1:] == ordered[:-1]).any():
             raise ValueError("movie_ids has ids that occur twice or are not positive")
-        low, high = self.scale
-        if not 0 <= low < high <= MAX_STARS:  # nor is NaN
-            raise ValueError(f"the rating scale is {low} to {high}")
+        if self.scale is not None:
+            low, high = self.scale
+            if not 0 <= low < high <= MAX_STARS:  # nor is NaN
+                raise ValueError(f"the rating scale is {low} to {high}")
         require_finite(self.arrays().items())
 
     @classmethod
@@ -445,11 +257,14 @@ class Model(ABC):
         prefix = f"{cls.algorithm}."
         with artifact_errors(f"{directory} does not hold a usable {cls.algorithm} model"):
             movie_ids = map_array(directory / "movie_ids.npy")
-            low, high = json.loads((directory / "scale.json").read_text(encoding="utf-8"))
+            scale = json.loads((directory / "scale.json").read_text(encoding="utf-8"))
+            if scale is not None:
+                low, high = scale
+                scale = float(low), float(high)
             arrays = {
                 path.name.removeprefix(prefix).removesuffix(".npy"): map_array(path)
                 for path in sorted(directory.glob(f"{prefix}*.npy"))
             }
-            model = cls.from_arrays(movie_ids, (float(low), float(high)), arrays)
+            model = cls.from_arrays(movie_ids, scale, arrays)
             model.check()
             return model

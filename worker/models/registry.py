@@ -1,4 +1,4 @@
-"""Models by name."""
+"""Lists the models, by the names of their algorithms."""
 
 from shared.algorithms import config_class
 from worker.models.base import Model

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from shared.algorithms import AlgorithmConfig, SvdConfig
 from shared.progress import Progress, Step, silent
 from worker.arrays import Layout, require_layouts
-from worker.models.base import Model, RatingsBatch, TrainingData
+from worker.models.base import Model, Scale
+from worker.models.ratings import RatingsBatch
+from worker.models.training_data import TrainingData
 
 
 class SvdModel(Model):
@@ -44,7 +46,7 @@ class SvdModel(Model):
     def __init__(
         self,
         movie_ids: NDArray[np.int32],
-        scale: tuple[float, float],
+        scale: Scale | None,
         *,
         user_ids: NDArray[np.int32],
         user_factors: NDArray[np.float64],
@@ -155,7 +157,7 @@ class SvdModel(Model):
 
     @classmethod
     def from_arrays(
-        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+        cls, movie_ids: NDArray[np.int32], scale: Scale | None, arrays: dict[str, NDArray[np.generic]]
     ) -> Self:
         """Rebuild; see :meth:`worker.models.base.Model.from_arrays`.
 

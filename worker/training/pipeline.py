@@ -1,11 +1,10 @@
-"""Ratings in the database -> model -> version on disk -> current."""
+"""Trains a model on the ratings in the database, stores it as a version and publishes it."""
 
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from shared.algorithms import AlgorithmConfig
@@ -15,12 +14,15 @@ from shared.datasets.model import Dataset
 from shared.errors import DataError
 from shared.processes.locks import ProcessLock
 from shared.progress import Progress, Step, silent
-from worker.identity import identities, save_identities
-from worker.models.base import Catalogue, TrainingData
+from worker.ids import IdIndex
 from worker.models.registry import model_class
-from worker.similarity.genres import GenreSimilarity
+from worker.models.training_data import ModelMovies, TrainingData
+from worker.serving.identity import identities, save_identities
+from worker.similarity.registry import fit_similarities
 
-_LARGEST_TABLE = 10_000_000
+_HIGHEST_LISTED = 10_000_000
+"""Id up to which movies are looked up in a table: 40 MB are little beside the ratings."""
+
 _LIBRARIES = ("numpy", "scikit-learn", "scikit-surprise", "movierec")
 
 
@@ -45,7 +47,7 @@ def training_data(dataset: Dataset) -> TrainingData:
 
     movie_frame = dataset.movies
     ids = movie_frame["movie_id"].to_numpy()
-    places = _places(ids, frame["movie_id"].to_numpy())
+    places = IdIndex(ids, _HIGHEST_LISTED).find(frame["movie_id"].to_numpy())
     if (places < 0).any():
         raise DataError(f"{dataset.name} has ratings of movies that are not in its list of movies.")
     counts = np.bincount(places, minlength=len(ids))
@@ -53,7 +55,7 @@ def training_data(dataset: Dataset) -> TrainingData:
     column = np.empty(len(ids), dtype=np.int32)
     column[order] = np.arange(len(ids), dtype=np.int32)
 
-    catalogue = Catalogue(
+    catalogue = ModelMovies(
         movie_ids=ids[order].astype(np.int32),
         rating_counts=counts[order].astype(np.int32),
         genres=movie_frame["genres"].iloc[order].tolist(),
@@ -69,20 +71,6 @@ def training_data(dataset: Dataset) -> TrainingData:
         # ML-100k and ML-1M know whole stars from 1, all later sets half stars from 0.5.
         scale=(min(1.0, low), 5.0),
     )
-
-
-def _places(ids: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the place of each wanted id in ``ids``, -1 for one that is not there.
-
-    A table of all possible ids is several times faster than a search, and MovieLens' ids are small.
-    """
-    largest = int(max(ids.max(initial=0), wanted.max(initial=0)))
-    if largest > _LARGEST_TABLE:
-        places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-        return np.where(ids[places] == wanted, places, -1).astype(np.int32)
-    table = np.full(largest + 1, -1, dtype=np.int32)
-    table[ids] = np.arange(len(ids), dtype=np.int32)
-    return table[wanted]
 
 
 def train(
@@ -158,12 +146,13 @@ def _train(
             f"Training with {config.algorithm} ended with a model that nobody could use: {error}. "
             "Check its parameters: a smaller learning rate or stronger penalties may help."
         ) from None
-    similarity = GenreSimilarity.fit(data.catalogue.genres)
+    similarities = fit_similarities(data)
     fitted = time.perf_counter()
 
     def write(directory: Path) -> None:
         model.save(directory)
-        similarity.save(directory)
+        for similarity in similarities.values():
+            similarity.save(directory)
         save_identities(directory, movies)
 
     progress(Step("storing the model", 0))

@@ -1,4 +1,4 @@
-"""MovieLens-shaped data from a known truth, for a machine that has neither data nor network."""
+"""Generates MovieLens-shaped data from a known truth, for a machine that has neither data nor network."""
 
 import csv
 import json
@@ -22,8 +22,8 @@ from shared.datasets.generate.behaviour import (
     draw_tags,
     draw_users,
 )
-from shared.datasets.generate.catalogue import Catalogue, draw_catalogue, draw_relevance
 from shared.datasets.generate.choice import draw_activity, log_popularity
+from shared.datasets.generate.movies import GeneratedMovies, draw_movies, draw_relevance
 from shared.datasets.generate.words import TAGS
 from shared.errors import DataError
 from shared.progress import Progress, Step, silent
@@ -169,7 +169,7 @@ def _write_all(
     sequences = np.random.SeedSequence(seed).spawn(6)
     movie_rng, user_rng, sample_rng, link_rng, genome_rng = map(np.random.default_rng, sequences[:5])
     progress(Step("generating movies", 0, n_movies, "movie"))
-    catalogue = draw_catalogue(n_movies, movie_rng)
+    catalogue = draw_movies(n_movies, movie_rng)
     counts = draw_activity(n_ratings, n_users, n_movies, user_rng)
     users, taste = draw_users(counts, catalogue, log_popularity(catalogue.ranks, counts), user_rng)
     taste = calibrate(taste, users, catalogue, sample_rng)
@@ -183,7 +183,7 @@ def _write_all(
     return summary
 
 
-def _write_movies(directory: Path, catalogue: Catalogue, rng: np.random.Generator) -> None:
+def _write_movies(directory: Path, catalogue: GeneratedMovies, rng: np.random.Generator) -> None:
     movie_ids = catalogue.movie_ids.tolist()
     n_movies = len(movie_ids)
     with (directory / "movies.csv").open("w", encoding="utf-8", newline="") as file:
@@ -199,7 +199,7 @@ def _write_movies(directory: Path, catalogue: Catalogue, rng: np.random.Generato
             file.write(f"{movie_id},{imdb_id:07d},{'' if none else tmdb_id}\n")
 
 
-def _write_genome(directory: Path, catalogue: Catalogue, rng: np.random.Generator) -> None:
+def _write_genome(directory: Path, catalogue: GeneratedMovies, rng: np.random.Generator) -> None:
     n_movies = min(_MAX_GENOME_MOVIES, math.ceil(_GENOME_SHARE * len(catalogue.movie_ids)))
     movies = np.flatnonzero(catalogue.ranks < n_movies)
     with (directory / "genome-tags.csv").open("w", encoding="utf-8", newline="") as file:
@@ -220,7 +220,7 @@ def _write_ratings(
     directory: Path,
     users: Users,
     taste: Taste,
-    catalogue: Catalogue,
+    catalogue: GeneratedMovies,
     sequence: np.random.SeedSequence,
     progress: Progress,
 ) -> tuple[int, float, float, float]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.generate.catalogue import N_FACTORS, Catalogue
 from shared.datasets.generate.choice import draw_choices
+from shared.datasets.generate.movies import N_FACTORS, GeneratedMovies
 from shared.datasets.generate.words import ODD_TAGS, TAGS
 from shared.datasets.options import MAX_RATING, MIN_RATING
 
@@ -105,7 +105,7 @@ class Taste:
 
 def draw_users(
     counts: npt.NDArray[np.int64],
-    catalogue: Catalogue,
+    catalogue: GeneratedMovies,
     log_popularity: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> tuple[Users, Taste]:
@@ -127,7 +127,7 @@ def draw_users(
     return users, Taste(log_popularity + _TASTE_IN_CHOICE * liking)
 
 
-def calibrate(taste: Taste, users: Users, catalogue: Catalogue, rng: np.random.Generator) -> Taste:
+def calibrate(taste: Taste, users: Users, catalogue: GeneratedMovies, rng: np.random.Generator) -> Taste:
     """Find the offset and scale on a sample of users: who rates what shifts both."""
     order = rng.permutation(len(users.counts))
     enough = np.searchsorted(np.cumsum(users.counts[order]), 300_000) + 1
@@ -138,7 +138,7 @@ def calibrate(taste: Taste, users: Users, catalogue: Catalogue, rng: np.random.G
     return Taste(taste.log_weights, _MEAN - scale * float(signal.mean()), scale)
 
 
-def draw_ratings(users: Users, taste: Taste, catalogue: Catalogue, rng: np.random.Generator) -> Ratings:
+def draw_ratings(users: Users, taste: Taste, catalogue: GeneratedMovies, rng: np.random.Generator) -> Ratings:
     """Draw all ratings of some users."""
     user_rows, movie_rows = draw_choices(users.counts, users.groups, taste.log_weights, rng)
     timestamps = _draw_times(users.counts, user_rows, rng)
@@ -151,7 +151,7 @@ def draw_ratings(users: Users, taste: Taste, catalogue: Catalogue, rng: np.rando
 
 
 def draw_tags(
-    ratings: Ratings, n_users: int, catalogue: Catalogue, rng: np.random.Generator
+    ratings: Ratings, n_users: int, catalogue: GeneratedMovies, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArray[np.int64]]:
     """Draw tags for some of the ratings.
 
@@ -174,7 +174,10 @@ def draw_tags(
 
 
 def _signal(
-    users: Users, catalogue: Catalogue, user_rows: npt.NDArray[np.int64], movie_rows: npt.NDArray[np.int64]
+    users: Users,
+    catalogue: GeneratedMovies,
+    user_rows: npt.NDArray[np.int64],
+    movie_rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     signal: npt.NDArray[np.float32] = np.einsum(
         "ij,ij->i", users.factors[user_rows], catalogue.factors[movie_rows]

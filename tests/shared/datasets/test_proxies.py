@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import pytest
 from shared.datasets.download import download
 from shared.datasets.proxies import proxy_for
 from shared.errors import ConfigurationError, DownloadError, NoNetworkError
-from shared.processes.children import free_port
+from shared.processes.children import free_port, movierec_command
 from tests.conftest import PROJECT
 
 NAME = "ml-latest-small"
@@ -163,7 +162,7 @@ def test_a_server_that_speaks_no_tls_is_no_missing_network(tmp_path: Path) -> No
 )
 def test_a_wrong_setting_never_leads_to_made_up_data(tmp_path: Path, environment: dict[str, str]) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "cli.main", "up", "--prepare-only"],
+        movierec_command("up", "--prepare-only"),
         check=False,
         capture_output=True,
         encoding="utf-8",

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from shared.algorithms import BayesConfig
 from shared.errors import ConfigurationError
 from shared.progress import Step
-from worker.models.base import Catalogue, RatingsBatch, TrainingData
 from worker.models.bayes import training
 from worker.models.bayes.chain import Chain
 from worker.models.bayes.model import BayesModel
+from worker.models.ratings import RatingsBatch
+from worker.models.training_data import ModelMovies, TrainingData
 
 NOISE = 0.5
 SMALL = BayesConfig(n_factors=4, n_sweeps=24, burn_in=8, n_samples=4, rated_rank=4, holdout=0)
@@ -34,7 +35,7 @@ def training_data(
     n_movies = n_movies or int(movies.max()) + 1
     ids, dense = np.unique(users, return_inverse=True)
     order = np.argsort(dense, kind="stable")
-    catalogue = Catalogue(
+    catalogue = ModelMovies(
         movie_ids=np.arange(100, 100 + n_movies, dtype=np.int32),
         rating_counts=np.bincount(movies, minlength=n_movies).astype(np.int32),
         genres=genres or [["Drama", "Comedy|Drama", ""][i % 3] for i in range(n_movies)],
@@ -345,7 +346,7 @@ def test_serving_never_loads_the_compiler(tmp_path: Path, first: BayesModel) -> 
 import sys
 from pathlib import Path
 import numpy as np
-from worker.models.base import RatingsBatch
+from worker.models.ratings import RatingsBatch
 from worker.models.bayes.model import BayesModel
 model = BayesModel.load(Path({str(tmp_path)!r}))
 batch = RatingsBatch(np.zeros(1, np.int32), np.array([0, 1]), model.movie_ids[:1], np.ones(1, np.float32),

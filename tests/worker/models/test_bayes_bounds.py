@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.models.base import Bounds
 from worker.models.bayes.bounds import heads_and_tails, leading_directions, lower_bounds
+from worker.models.candidates import Bounds
 
 SHAPES = [(1, 1, 1), (5, 2, 3), (40, 12, 17), (3_000, 4, 5), (9_000, 12, 17)]
 

@@ -5,7 +5,7 @@ import numpy as np
 from shared.database import bulk
 from tests.conftest import Trained
 from tests.surprise_reference import surprise_with
-from worker.models.base import ratings_batch
+from worker.models.ratings import ratings_batch
 from worker.models.svd import SvdModel
 from worker.training.pipeline import training_data
 

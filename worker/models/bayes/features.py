@@ -1,4 +1,4 @@
-"""What is known of a movie or user besides the stars: features of the prior means.
+"""Features of movies and users besides the stars, for the prior means.
 
 The Bayesian model draws a movie's factors and bias around ``features @ weights`` rather than around one
 mean for all, so a movie with few ratings starts from its genres, year and popularity. A user starts from
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.genres import split_genres
-from worker.models.base import Catalogue
+from worker.models.training_data import ModelMovies
 
 FloatArray = NDArray[np.float32]
 
@@ -66,7 +66,7 @@ def popularity(counts: NDArray[np.integer]) -> NDArray[np.float64]:
     return np.stack([logs, logs**2 - 1], axis=1)
 
 
-def genres(catalogue: Catalogue) -> NDArray[np.float64]:
+def genres(catalogue: ModelMovies) -> NDArray[np.float64]:
     """Return one centred column per genre, 1 before centring where the movie has it."""
     split = [set(split_genres(text)) for text in catalogue.genres]
     names = sorted(set().union(*split))
@@ -76,7 +76,7 @@ def genres(catalogue: Catalogue) -> NDArray[np.float64]:
     return table
 
 
-def years(catalogue: Catalogue, counts: NDArray[np.integer]) -> NDArray[np.float64]:
+def years(catalogue: ModelMovies, counts: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the year of release as overlapping bumps, narrow where there are many ratings.
 
     A movie of unknown year is all zeros, the average.

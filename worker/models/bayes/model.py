@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 from shared.algorithms import AlgorithmConfig, BayesConfig
 from shared.progress import Progress, silent
 from worker.arrays import Layout, require_layouts
-from worker.models.base import Bounds, Model, RatingsBatch, TrainingData
-from worker.models.bayes import posterior, sessions
+from worker.models.base import Model, Scale
+from worker.models.bayes import posterior, scoring, sessions
 from worker.models.bayes.posterior import MovieSamples, Ratings, Users
+from worker.models.candidates import Bounds
+from worker.models.ratings import RatingsBatch
+from worker.models.training_data import TrainingData
 
 
 class BayesModel(Model):
@@ -33,9 +36,7 @@ class BayesModel(Model):
 
     algorithm = "bayes"
 
-    def __init__(
-        self, movie_ids: NDArray[np.int32], scale: tuple[float, float], samples: MovieSamples
-    ) -> None:
+    def __init__(self, movie_ids: NDArray[np.int32], scale: Scale | None, samples: MovieSamples) -> None:
         super().__init__(movie_ids, scale)
         self.samples = samples
 
@@ -72,7 +73,7 @@ class BayesModel(Model):
         """
         if columns is None:
             columns = np.arange(len(self.movie_ids))
-        return posterior.deviations(self.samples, self._solve(batch), columns)
+        return scoring.deviations(self.samples, self._solve(batch), columns)
 
     def offsets_at(
         self, batch: RatingsBatch, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
@@ -106,7 +107,7 @@ class BayesModel(Model):
     def contributions(
         self, batch: RatingsBatch, row: int, columns: NDArray[np.intp]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Say how much of some scores of one user each rating is responsible for.
+        """Divide some scores of one user among the ratings behind them.
 
         Parameters
         ----------
@@ -127,7 +128,7 @@ class BayesModel(Model):
         one = batch.select([row])
         ratings, known = self._ratings(one)
         users = posterior.fold_in(self.samples, ratings)
-        base, known_parts = posterior.contributions(
+        base, known_parts = scoring.contributions(
             self.samples, users, 0, ratings.columns, ratings.values, columns
         )
         parts = np.zeros((len(columns), len(one.movie_ids)), dtype=np.float32)
@@ -150,7 +151,7 @@ class BayesModel(Model):
 
     @classmethod
     def from_arrays(
-        cls, movie_ids: NDArray[np.int32], scale: tuple[float, float], arrays: dict[str, NDArray[np.generic]]
+        cls, movie_ids: NDArray[np.int32], scale: Scale | None, arrays: dict[str, NDArray[np.generic]]
     ) -> Self:
         """Rebuild a model from :meth:`arrays`, which may be memory-mapped and read-only.
 
@@ -203,12 +204,12 @@ class BayesModel(Model):
         return posterior.fold_in(self.samples, self._ratings(batch)[0])
 
     def _score(self, users: Users) -> NDArray[np.float32]:
-        return posterior.score(self.samples, users)
+        return scoring.score(self.samples, users)
 
     def _bounds(self, users: Users) -> Bounds:
-        lower, widths = posterior.score_bounds(self.samples, users)
+        lower, widths = scoring.score_bounds(self.samples, users)
         # Side by side, since each user of the batch goes through all of them.
         return Bounds(lower, widths, np.ascontiguousarray(self.samples.bounds[:, -1]))
 
     def _score_exactly(self, users: Users, columns: NDArray[np.intp]) -> NDArray[np.float64]:
-        return posterior.score_exactly(self.samples, users, columns)
+        return scoring.score_exactly(self.samples, users, columns)

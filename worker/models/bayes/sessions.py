@@ -1,4 +1,4 @@
-"""The mood of a day: people rate a little higher or lower than they usually do for a whole sitting.
+"""Estimates the mood of a day: people rate a little higher or lower than usual for a whole sitting.
 
 It shifts all movies alike, so it changes no order and needs no place in the chain; it is estimated from the
 residuals that the model leaves. Of all time terms that were tried this is the one that paid; see

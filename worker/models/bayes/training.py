@@ -1,4 +1,4 @@
-"""From ratings to samples of the movie side: set up the chain, run it, keep what serving needs."""
+"""Trains the model: sets up the chain, runs it, keeps the samples that serving needs."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from threadpoolctl import threadpool_limits
 from shared.algorithms import BayesConfig
 from shared.errors import ConfigurationError, DataError
 from shared.progress import Progress, Step
-from worker.models.base import TrainingData
 from worker.models.bayes import features, gibbs
 from worker.models.bayes.bounds import heads_and_tails, leading_directions
 from worker.models.bayes.chain import Chain, Side, Team
 from worker.models.bayes.features import FloatArray
 from worker.models.bayes.posterior import MovieSamples, equations
 from worker.models.bayes.sessions import session_prior
+from worker.models.training_data import TrainingData
 
 _RATING_DRAWS = 8e8
 """Sweeps by default are this many by the number of ratings, within the limits: more data mix in fewer, and

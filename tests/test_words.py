@@ -47,7 +47,6 @@ def _found(pattern: str) -> list[str]:
     return found
 
 
-@pytest.mark.xfail(reason="other branches still rename", strict=False)
 @pytest.mark.parametrize("pattern", OLD_WORDS)
 def test_an_old_word_is_gone(pattern: str) -> None:
     found = _found(pattern)

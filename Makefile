@@ -27,8 +27,8 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 test: install-dev ## run the whole test suite (TEST_OPTIONS="tests/gateway -x" runs a part)
 	@$(BIN)/pytest $(or $(TEST_OPTIONS),$(PARALLEL))
 
-test-fast: install-dev ## run all tests but those of the whole service
-	@$(BIN)/pytest $(PARALLEL) --ignore tests/system $(TEST_OPTIONS)
+test-fast: install-dev ## run all tests but the slow ones and those of the whole service
+	@$(BIN)/pytest $(PARALLEL) -m "not system and not slow" $(TEST_OPTIONS)
 
 lint: install-dev ## check style, types and import rules
 	$(BIN)/ruff check .

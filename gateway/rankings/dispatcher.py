@@ -77,7 +77,7 @@ class Dispatcher:
     jobs : redis.Redis
         The same Redis for RQ, which only puts commands together; nothing is sent through it.
     workers : Workers
-        Who is there to work.
+        Which workers are alive.
     admission : Admission
         Refuses what would not be answered in time.
     require_subject : callable

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.stages import RunningPieces, Watch, run_pieces
+from tests.system.services import RunningPieces, Watch, run_pieces
 
 pytestmark = pytest.mark.system
 

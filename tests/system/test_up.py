@@ -14,7 +14,7 @@ from shared.queue.connections import connect
 from tests.conftest import PROJECT
 from tests.processes import alive, wait_for
 from tests.system.conftest import Up
-from tests.system.stages import flushed
+from tests.system.probes import flushed
 
 pytestmark = pytest.mark.system
 

@@ -12,7 +12,7 @@ from shared.database import bulk
 from shared.errors import ArtifactError
 from tests.conftest import Trained, rank
 from worker.serving import Serving
-from worker.serving.rankings import RANKERS
+from worker.serving.rankers import RANKERS
 from worker.training.pipeline import train
 
 
@@ -132,7 +132,7 @@ def test_a_serving_worker_needs_no_training_libraries() -> None:
         "heavy = {'surprise', 'sklearn', 'pandas', 'pyarrow', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Trained) -> None:

@@ -1,11 +1,4 @@
-# make up                  start everything on this machine (DATA=dir PORT=n WORKERS=n ALGORITHM=a)
-# make test                run the whole test suite
-# make lint                style, types and import rules
-# make mutants             which changes of the code no test notices (MODULE=path MINUTES=n for each)
-# make install             only install, into .venv
-# make lock                write the lock files anew from pyproject.toml
-# make matrix              all of the above in a clean clone, on each Python found here
-#                          (MATRIX_PYTHONS=3.12,3.13 QUICK=1, without the test suite)
+# make help lists what there is to make. What comes after ## here is its text.
 
 # The first Python found that movierec runs on; make PYTHON=... names another.
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
@@ -16,27 +9,49 @@ BIN := .venv/bin
 UP_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(PORT),--port $(PORT)) \
               $(if $(WORKERS),--workers $(WORKERS)) $(if $(ALGORITHM),--algorithm $(ALGORITHM))
 
-.PHONY: up test lint mutants install install-dev lock matrix clean
+.DEFAULT_GOAL := help
+.PHONY: help up dev test test-fast lint check profile mutants matrix install install-dev hooks lock clean
 
-up: install
+help: ## print this
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
+	  printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+up: install ## start everything on this machine (DATA=dir PORT=n WORKERS=n ALGORITHM=a)
 	@exec $(BIN)/movierec up $(UP_OPTIONS)
 
-test: install-dev
-	@$(BIN)/pytest $(if $(TEST_OPTIONS),$(TEST_OPTIONS),--numprocesses 2 --dist loadfile)
+dev: install-dev ## the same in the terminal, each process started again when its code changes
+	@exec $(BIN)/python -m tests.dev $(UP_OPTIONS)
 
-lint: install-dev
+# Files that take longest come first (tests/conftest.py), which is not what xdist would do.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+test: install-dev ## run the whole test suite (TEST_OPTIONS="tests/gateway -x" runs a part)
+	@$(BIN)/pytest $(or $(TEST_OPTIONS),$(PARALLEL))
+
+test-fast: install-dev ## run all tests but the slow ones and those of the whole service
+	@$(BIN)/pytest $(PARALLEL) -m "not system and not slow" $(TEST_OPTIONS)
+
+lint: install-dev ## check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+check: lint ## all that CI does: lint, and the whole test suite with its coverage
+	@$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
+
+profile: install-dev ## write a flame graph of a running process (NAME=gateway|worker or PID=n or COMMAND="movierec ..."; DURATION=n FORMAT=speedscope)
+	@$(BIN)/python -m tests.profiling $(if $(NAME),--name $(NAME)) $(if $(PID),--pid $(PID)) \
+	  $(if $(DURATION),--duration $(DURATION)) $(if $(FORMAT),--format $(FORMAT)) $(if $(COMMAND),-- $(COMMAND))
+
 # An environment of its own: mutmut brings setproctitle, by which RQ renames processes that tests look for.
 MUTMUT := mutmut==3.8.1
-mutants: .venv/mutants/installed
+mutants: .venv/mutants/installed ## show which changes of the code no test notices (MODULE=path MINUTES=n for each)
 	@nice -n 15 .venv/mutants/bin/python -m tests.mutants $(MODULE) $(if $(MINUTES),--minutes $(MINUTES))
 
-install: .venv/installed
-install-dev: .venv/installed-dev
+install: .venv/installed ## only install, into .venv
+install-dev: .venv/installed-dev ## install what developers need, too
+hooks: install-dev ## have git run the linters before each commit
+	@$(BIN)/pre-commit install
 
 .venv/bin/python:
 	@"$(PYTHON)" -c '$(IN_RANGE)' 2>/dev/null || { echo \
@@ -62,15 +77,15 @@ install-dev: .venv/installed-dev
 
 # One lock for all Pythons, each package in one version, with the hash of every file. uv is fetched if it is not here.
 LOCK := pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header
-lock:
+lock: ## write the lock files anew from pyproject.toml
 	@uv=$$(command -v uv) || { fetched=$$(mktemp -d) && trap 'rm -rf "$$fetched"' EXIT && "$(PYTHON)" -m venv "$$fetched" && \
 	  "$$fetched/bin/pip" install --quiet --disable-pip-version-check uv && uv=$$fetched/bin/uv; } && set -x && \
 	  "$$uv" $(LOCK) pyproject.toml -o requirements.lock && \
 	  "$$uv" $(LOCK) --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
 
 # Not by .venv: a stranger's machine has none.
-matrix:
+matrix: ## install, up, lint and test in a clean clone, on each Python here (MATRIX_PYTHONS=3.12,3.13 QUICK=1, without the tests)
 	@"$(PYTHON)" tests/matrix.py $(if $(MATRIX_PYTHONS),--pythons "$(MATRIX_PYTHONS)") $(if $(QUICK),--quick)
 
-clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+clean: ## remove what was installed and cached
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

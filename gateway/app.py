@@ -1,4 +1,4 @@
-"""Puts the gateway together."""
+"""Builds the gateway as an ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from gateway.context import open_context
-from gateway.http import problems, urls
-from gateway.http.middleware import Cors, RequestContext, Shield
+from gateway.http import error_handlers, problems, urls
+from gateway.http.middleware import EXPOSED_HEADERS, Cors, ErrorBoundary, RequestContext
 from gateway.http.path_prefix import Prefix
 from gateway.http.problems import ProblemBody
 from gateway.routes import documentation, health, jobs, models, movies, users
@@ -53,29 +53,20 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         responses={500: problems.InternalError.documented()},
     )
     app.state.settings = settings
-    problems.install(app)
+    error_handlers.install(app)
     for router in (users.router, movies.router, models.router, models.writing, jobs.router):
         app.include_router(router, prefix=urls.API)
     app.include_router(health.router)
     app.include_router(documentation.router)
     _add_schema(app, ProblemBody)
     # From the inside out.
-    app.add_middleware(Shield)
+    app.add_middleware(ErrorBoundary)
     app.add_middleware(
         Cors,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Prefer", "X-Request-ID"],
-        expose_headers=[
-            "ETag",
-            "Location",
-            "Retry-After",
-            "X-Cache",
-            "X-Data-Version",
-            "X-Model-Outdated",
-            "X-Model-Version",
-            "X-Request-ID",
-        ],
+        expose_headers=EXPOSED_HEADERS,
     )
     app.add_middleware(RequestContext, prefix=Prefix.of_settings(settings))
     return app

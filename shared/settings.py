@@ -197,6 +197,10 @@ class GatewaySettings(Settings):
     local_cache_ttl: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0), le=timedelta(hours=1))
     """Longest time that an answer is kept there without news that it has changed."""
 
+    fast_path: bool = True
+    """Whether frequent questions are answered before the framework, by our own connections; off is for
+    finding faults, and for a uvicorn that ours do not fit yet."""
+
     max_connections: int | None = Field(default=None, ge=1)
     """Most open connections. Above it, idle connections are closed first, then new ones are refused.
     Default: what the limit of open files allows, at most 10,000."""

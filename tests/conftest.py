@@ -1,6 +1,7 @@
 """What all tests share: real data, a real Redis, a real database, a trained model."""
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,40 +20,79 @@ from shared.datasets.importing import import_dataset
 from shared.queue.connections import connect
 from shared.rankings.ranking import Ranking
 from shared.redis_server.server import RedisServer
+from tests.suite import PROJECT, LeftBehind, elsewhere, keep_caches, made_once, slowest_first
 from worker.serving import Serving
 from worker.training.pipeline import train
 
-PROJECT = Path(__file__).parent.parent
+__all__ = ["PROJECT"]
+
+_SETTINGS = (
+    "DATA_DIR",
+    "DATABASE_URL",
+    "MODEL_DIR",
+    "RESULTS_DIR",
+    "QUEUE_URL",
+    "CACHE_URL",
+    "ADMIN_TOKEN",
+    "HOST",
+    "CORS_ORIGINS",
+)
+
+_LEFT_BEHIND = pytest.StashKey[LeftBehind]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    keep_caches()
+    if not hasattr(config, "workerinput"):  # no process of xdist's
+        config.stash[_LEFT_BEHIND] = LeftBehind()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two processes a core: half of their time they wait for others that start, end or time out."""
+    return min(2 * len(os.sched_getaffinity(0)), 8)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slowest_first(items)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a check that is skipped count as a failure where everything that it needs is to be there."""
+    """Let files and processes left behind count as failures, and skips where nothing may be missing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+    if reporter is None:
+        return
+    if os.environ.get("CI") and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if _LEFT_BEHIND in session.config.stash:
+        for complaint in session.config.stash[_LEFT_BEHIND].complaints():
+            reporter.write_line(f"\n{complaint}", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have fixtures of sessions and modules work where no .env is, and leave nothing in the repository."""
+    with elsewhere(tmp_path_factory.mktemp("elsewhere"), _SETTINGS):
+        yield
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    for name in (
-        "DATA_DIR",
-        "DATABASE_URL",
-        "MODEL_DIR",
-        "RESULTS_DIR",
-        "QUEUE_URL",
-        "CACHE_URL",
-        "ADMIN_TOKEN",
-        "HOST",
-        "CORS_ORIGINS",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)  # where no .env is
+def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have each test work in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def movielens_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of the run, which parallel processes share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if hasattr(request.config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def movielens_dir(shared_dir: Path) -> Path:
     """Return real MovieLens files if there are any, else generated ones."""
     named = os.environ.get("MOVIELENS_DIR")
     if named:
@@ -60,9 +100,11 @@ def movielens_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     beside = PROJECT.parent / "shared" / "data" / "ml-latest-small"
     if beside.is_dir():
         return beside
-    made = tmp_path_factory.mktemp("data") / "demo"
-    generate(made, n_ratings=60_000, n_users=600, n_movies=3_000)
-    return made
+
+    def make(directory: Path) -> None:
+        generate(directory, n_ratings=60_000, n_users=600, n_movies=3_000)
+
+    return made_once(shared_dir, "demo", make)
 
 
 @pytest.fixture(scope="session")
@@ -101,13 +143,23 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained(movielens_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    data_dir = tmp_path_factory.mktemp("trained")
-    engine = open_database(f"sqlite:///{data_dir / 'movierec.db'}")
-    import_dataset(engine, movielens_dir)
+def trained(
+    movielens_dir: Path, shared_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Trained]:
+    def make(directory: Path) -> None:
+        engine = open_database(f"sqlite:///{directory / 'movierec.db'}")
+        import_dataset(engine, movielens_dir)
+        train(engine, ArtifactStore(directory / "model"), SvdConfig(n_epochs=3, n_factors=20), keep=3)
+        engine.dispose()
+
+    made = made_once(shared_dir, "trained", make)
+    data_dir = tmp_path_factory.mktemp("trained") / "data"
+    shutil.copytree(made, data_dir)  # a database of its own: processes do not wait for each other
     store = ArtifactStore(data_dir / "model")
-    manifest = train(engine, store, SvdConfig(n_epochs=3, n_factors=20), keep=3)
-    yield Trained(data_dir, engine, store, manifest)
+    version = store.current_version()
+    assert version is not None
+    engine = open_database(f"sqlite:///{data_dir / 'movierec.db'}")
+    yield Trained(data_dir, engine, store, store.manifest(version))
     engine.dispose()
 
 

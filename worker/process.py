@@ -41,7 +41,7 @@ _MAINTENANCE_SECONDS = 5
 """How long a job may look as if it ran after the lease of a worker that died of it has ended."""
 
 _NICENESS = {QueueName.SERVE: 5, QueueName.TRAIN: 10, QueueName.WARM: 15}
-"""On a machine that also serves, whoever waits for an answer comes before whoever does not."""
+"""On a machine that also serves, questions of users come before all other work."""
 
 
 def run_worker(settings: WorkerSettings, queue: QueueName) -> None:

@@ -1,4 +1,4 @@
-"""Computing rankings before somebody asks for them."""
+"""Computes rankings before somebody asks for them."""
 
 import contextlib
 import os
@@ -60,14 +60,14 @@ class Warmed:
 def asked_for(queue: redis.Redis, kind: Kind) -> list[int]:
     """Return the users or movies that were asked for in the last weeks, the most popular first."""
     members: list[bytes] = queue.zrevrange(keys.ASKED, 0, -1)  # type: ignore[assignment]  # no scores asked for
-    parsed = filter(None, map(keys.parse_asked, members))
-    return [entity_id for asked_kind, entity_id in parsed if asked_kind is kind]
+    questions = filter(None, map(keys.parse_asked, members))
+    return [question.subject for question in questions if question.kind is kind]
 
 
 def everything(engine: Engine, kind: Kind) -> list[int]:
     """Return all users with ratings, or all movies."""
     with engine.connect() as connection:
-        if kind is Kind.SUGGESTED:
+        if RULES[kind].owner == "user":
             return list(queries.all_users(connection))
         return [movie.movie_id for movie in queries.all_movies(connection)]
 
@@ -84,7 +84,7 @@ def warm(
     """Compute what is not in the cache or not fresh, in large batches.
 
     Each batch is written when it is done, so that a run that was interrupted goes on where it was. A model
-    that is published meanwhile is taken over, and used from the next batch on.
+    that is published meanwhile is used from the next batch on.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def warm(
     cache : redis.Redis
         Of the rankings.
     kind : Kind
-        Of the rankings.
+        Kind of the rankings.
     ids : sequence of int
         Users or movies.
     threads : int
@@ -157,13 +157,13 @@ def run_warming(
         If database or Redis cannot be used.
     """
     with contextlib.suppress(OSError):
-        os.nice(_NICENESS)  # whoever waits for an answer comes first
+        os.nice(_NICENESS)  # questions of users come first
     engine = open_database(settings.database)
     serving = Serving(ArtifactStore(settings.models), engine)
     serving.refresh()
     if serving.version is None:
         raise ArtifactError(f"There is no model in {settings.models}; train one: movierec train.")
-    scopes = {Kind.SUGGESTED: users, Kind.SIMILAR: movies}
+    scopes = {kind: users if rule.owner == "user" else movies for kind, rule in RULES.items()}
     try:
         with (
             # Threads of our own, one batch each: those of the matrix library were started before this process
@@ -198,7 +198,7 @@ def _report(done: Mapping[Kind, Warmed]) -> str:
     computed = " and ".join(_count(part.computed, kind) for kind, part in done.items())
     fresh = " and ".join(_count(part.fresh, kind) for kind, part in done.items())
     seconds = sum(part.seconds for part in done.values())
-    users = done[Kind.SUGGESTED]
+    users = done.get(Kind.SUGGESTED, Warmed())
     rate = f" ({users.computed / users.seconds:,.0f} users/s)" if users.computed else ""
     return f"Computed {computed} in {seconds:.1f} s{rate}; {fresh} already fresh."
 

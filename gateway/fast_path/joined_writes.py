@@ -1,4 +1,4 @@
-"""Headers and body in one system call."""
+"""Sends headers and body, and the answers of one turn of the event loop, in one system call."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""How many connections there may be, and for how long each may keep us waiting."""
+"""Limits the number of connections, and for how long each may keep the gateway waiting."""
 
 import asyncio
 import heapq
@@ -35,24 +35,24 @@ oldest takes a look at all, and the files of those that were closed are free onl
 _COMPLAINT_SECONDS = 5.0
 
 
-class Connection(Protocol):
-    """What is looked after."""
+class LimitedConnection(Protocol):
+    """A connection as :class:`Limits` needs it."""
 
-    look_at: int
-    """Tick at which :meth:`look` is due; whoever changes what is waited for changes this."""
+    check_at: int
+    """Tick at which :meth:`check` is due; set anew whenever something else is waited for."""
 
-    def look(self) -> None:
-        """End this connection if it has kept us waiting for too long."""
+    def check(self) -> None:
+        """Close this connection if a time limit has passed."""
 
     def idle_since(self) -> int | None:
-        """Return the tick since which there has been nothing to do, None if there is something."""
+        """Return the tick since which this connection is idle, None if it is not."""
 
     def end_idle(self) -> bool:
         """Close this connection unless a request has just come; tell whether it was closed."""
 
 
 class Limits:
-    """Looks after all connections of a gateway, with one timer for all of them.
+    """Enforces the limits on all connections of a gateway, with one timer for all of them.
 
     Time is counted in ticks. While this process stands still, time does too: what clients sent meanwhile is
     read before they count as late.
@@ -61,7 +61,7 @@ class Limits:
     ----------
     settings : GatewaySettings
         The limits.
-    present : set of Connection
+    present : set of LimitedConnection
         The connections that there are.
 
     Attributes
@@ -78,7 +78,7 @@ class Limits:
         Origins whose pages may read why a request was refused; ``*`` for all.
     """
 
-    def __init__(self, settings: GatewaySettings, present: AbstractSet[Connection]) -> None:
+    def __init__(self, settings: GatewaySettings, present: AbstractSet[LimitedConnection]) -> None:
         self.now = 0
         self.header = _ticks(settings.header_timeout)
         self.body = _ticks(settings.body_timeout)
@@ -94,11 +94,11 @@ class Limits:
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
 
     def stop(self) -> None:
-        """Look after nobody any more."""
+        """Stop the timer."""
         self._timer.cancel()
 
     def are_reached(self, others: int = 0) -> bool:
-        """Tell whether there are as many connections as there may be.
+        """Tell whether the most connections that are allowed are open.
 
         Parameters
         ----------
@@ -131,12 +131,12 @@ class Limits:
             _TICK_SECONDS, self._tick
         )  # first: whatever happens, time goes on
         self.now += 1
-        for connection in [one for one in self._present if one.look_at <= self.now]:
+        for connection in [one for one in self._present if one.check_at <= self.now]:
             try:
-                connection.look()
+                connection.check()
             except Exception:
-                log.exception("a connection could not be looked after")
-                connection.look_at = self.now + self.send
+                log.exception("a connection's time limits could not be checked")
+                connection.check_at = self.now + self.send
 
 
 class _Complaint:

@@ -1,11 +1,11 @@
-"""HTTP/1.1 in which plain questions never become a request of the framework.
+"""Answers the frequent questions before they become requests of the framework.
 
 An ASGI application costs a scope, a task and several dictionaries for each request before it can look at the
 path, and FastAPI several times that. Here the path is looked up as soon as the parser has it. What is in
 memory is written to the connection at once: twice as fast as the smallest ASGI application, and five times
 a FastAPI route (``movierec bench serving``). A question that needs a ranking from Redis or from a worker, the
 other kind of request that there is a lot of, is answered by a task of its own. Everything else takes
-uvicorn's normal way to the routes, which say the same (``tests/gateway/test_ways.py``).
+uvicorn's normal path to the routes, which answer the same (``tests/gateway/test_equal_answers.py``).
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from gateway.context import GatewayContext
 from gateway.fast_path.connection import Connection
 from gateway.fast_path.wire import encoded
 from gateway.http import access_log, urls
-from gateway.http.problems import QueueFull, problem_of
+from gateway.http.error_handlers import problem_of
+from gateway.http.problems import QueueFull
 from gateway.http.request_id import request_id
 from gateway.rankings.answer_cache import Answer, accepts_gzip
 from gateway.rankings.dispatcher import StillWorkingError
@@ -42,14 +43,14 @@ _BUSY = _busy()
 
 
 class _Deaf:
-    """In place of the event by which an application hears of a body, or that the client has left."""
+    """Stands in for the event that tells an application of a body, or that the client has left."""
 
     def set(self) -> None:
         pass
 
 
 class _Turn:
-    """A question under way, with what uvicorn looks at in a request.
+    """A question that is being answered, with the fields that uvicorn looks at in a request.
 
     It lets further requests of the connection wait until ``response_complete``, and a server that ends sets
     ``keep_alive``.

@@ -1,4 +1,4 @@
-"""The small parts of HTTP/1.1: responses as bytes, header lines, what a parser did not understand."""
+"""Small parts of HTTP/1.1: responses as bytes, header lines, errors of the parser."""
 
 import asyncio
 import fcntl
@@ -10,7 +10,8 @@ from http import HTTPStatus
 import httptools
 from fastapi import Response
 
-from gateway.http.problems import BadRequest, Problem, problem_of
+from gateway.http.error_handlers import problem_of
+from gateway.http.problems import BadRequest, Problem
 
 _LISTS = frozenset({b"accept-encoding", b"if-none-match", b"prefer"})
 """Headers whose lines are one list (RFC 9110, 5.3), of those that are read here."""
@@ -37,7 +38,7 @@ def encoded(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def one_line_each(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Join the lines of each list that is read here, so that whoever looks for one line finds all of it."""
+    """Join the lines of each list header that is read here, so that its first line has all of it."""
     lists: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         if name in _LISTS:
@@ -49,7 +50,7 @@ def one_line_each(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
 
 
 def parse_problem(error: httptools.HttpParserError) -> Problem:
-    """Return what stopped the parser: what it read, or what one of our methods raised."""
+    """Return the problem that stopped the parser: bad HTTP, or what one of our methods raised."""
     cause = error.__context__
     if isinstance(error, httptools.HttpParserCallbackError) and isinstance(cause, Exception):
         if not isinstance(cause, httptools.HttpParserError):

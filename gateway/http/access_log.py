@@ -1,4 +1,4 @@
-"""What was answered: a line for each request that is out of the ordinary, a sum of the others.
+"""The access log: a line for each unusual request, sums of the others.
 
 To write a line takes longer than an answer from memory, and a tenth of the gateway's time for an answer from
 a worker.

@@ -1,4 +1,4 @@
-"""What happens to every request: its id, its log line, its size limit, prefix, both slash forms, HEAD."""
+"""Middleware around every route: request ids, log lines, the body limit, prefixes, slashes, HEAD, CORS."""
 
 import time
 
@@ -9,11 +9,23 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http import access_log
+from gateway.http.body_limit import limited_body
+from gateway.http.error_handlers import problem_of
 from gateway.http.path_prefix import Prefix, without_prefix
-from gateway.http.problems import BodyTooLarge, PreflightRefused, problem_of
+from gateway.http.problems import PreflightRefused
 from gateway.http.request_id import request_id
 
-MAX_BODY_BYTES = 64 * 1024
+EXPOSED_HEADERS = [
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-Cache",
+    "X-Data-Version",
+    "X-Model-Outdated",
+    "X-Model-Version",
+    "X-Request-ID",
+]
+"""Headers of answers that pages from elsewhere may read."""
 
 
 class RequestContext:
@@ -65,10 +77,10 @@ class RequestContext:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, which refuses in plain text, with our form of errors."""
+    """Starlette's CORS middleware, but with problem documents instead of plain text."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer what a browser asks before it asks."""
+        """Answer a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response
@@ -77,8 +89,8 @@ class Cors(CORSMiddleware):
         return PreflightRefused(f"Not allowed from elsewhere: {reason}.", headers).response()
 
 
-class Shield:
-    """Refuses bodies that are too large, and turns what nobody expected into a 500.
+class ErrorBoundary:
+    """Refuses bodies that are too large, and answers unexpected exceptions with a 500.
 
     Starlette does the latter outside of all other middleware, where the answer gets neither an id nor the
     headers without which a browser hides it from the page that asked.
@@ -100,38 +112,9 @@ class Shield:
             await send(message)
 
         try:
-            body = await _checked_body(Headers(scope=scope), receive)
-            if body is None:
-                raise BodyTooLarge(f"A body may have {MAX_BODY_BYTES:,} bytes; this one has more.")
+            body = await limited_body(Headers(scope=scope), receive)
             await self._app(scope, body, note_start)
         except Exception as error:
             if started:
                 raise
             await problem_of(error).response()(scope, receive, send)
-
-
-async def _checked_body(headers: Headers, receive: Receive) -> Receive | None:
-    """Return what the body can be read from, None if it is too large."""
-    length = headers.get("content-length")
-    if length is not None:
-        return receive if length.isdigit() and int(length) <= MAX_BODY_BYTES else None
-    return await _read_whole(receive) if "transfer-encoding" in headers else receive
-
-
-async def _read_whole(receive: Receive) -> Receive | None:
-    """Read a body of undeclared length and return it for reading again, None if it is too large."""
-    messages: list[Message] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        messages.append(message)
-        size += len(message.get("body", b""))
-        if size > MAX_BODY_BYTES:
-            return None
-        more = message.get("more_body", False)
-    replay = iter(messages)
-
-    async def again() -> Message:
-        return next(replay, None) or await receive()
-
-    return again

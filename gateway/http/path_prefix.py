@@ -10,7 +10,7 @@ _HEADER = b"x-forwarded-prefix"
 
 
 class Prefix:
-    """Knows what links begin with, and what to take away from a path that still has it.
+    """Finds the path prefix of a request, which links begin with.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Prefix:
 
     @classmethod
     def of_settings(cls, settings: GatewaySettings) -> Self:
-        """Return what a gateway's settings say."""
+        """Return the prefix that a gateway's settings name."""
         return cls(settings.root_path, trusting=settings.forwarded_prefix)
 
     def of(self, headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -1,11 +1,11 @@
-"""Errors as clients see them: one tree, one form (RFC 9457, ``application/problem+json``).
+"""The errors that clients see: one tree, one form (RFC 9457, ``application/problem+json``).
 
 ::
 
     Problem
-    ├── PreflightRefused 400      a browser may not ask that from there (CORS)
-    ├── InvalidRequest 422        a parameter or body that cannot be read
-    ├── BadRequest 400            what is not HTTP; the connection is closed, as after the next four
+    ├── PreflightRefused 400      CORS does not allow it
+    ├── InvalidRequest 422        a parameter or body is invalid
+    ├── BadRequest 400            not HTTP; the connection is closed, as after the next four
     ├── RequestTimeout 408, BodyTooLarge 413, UriTooLong 414, HeadersTooLarge 431
     ├── Unauthorized 401          a token is needed, or it is wrong
     ├── WritingDisabled 403       the service was started without a token
@@ -18,23 +18,13 @@
 """
 
 from collections.abc import Mapping
-from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
-import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Response
 from pydantic import BaseModel, Field
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
-from starlette.types import Scope
 
 from shared.queue.damage import refusal
-
-log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -83,7 +73,7 @@ class Problem(Exception):
 
     @classmethod
     def documented(cls) -> dict[str, Any]:
-        """Return this kind's place in the OpenAPI document."""
+        """Return what the OpenAPI document says of this kind of error."""
         example = {"type": cls.type_uri(), "title": cls.title, "status": cls.status, "detail": "..."}
         return {
             "description": cls.title,
@@ -96,7 +86,7 @@ class Problem(Exception):
         }
 
     def response(self) -> Response:
-        """Render."""
+        """Render it as a response."""
         body = {
             "type": self.type_uri(),
             "title": self.title,
@@ -108,43 +98,43 @@ class Problem(Exception):
 
 
 class PreflightRefused(Problem):
-    """A browser may not ask that from where it is."""
+    """CORS does not allow a browser to ask that."""
 
     status, slug, title = 400, "preflight-refused", "Not allowed from elsewhere"
 
 
 class InvalidRequest(Problem):
-    """A parameter or body that cannot be read."""
+    """A parameter or body is invalid."""
 
     status, slug, title = 422, "invalid-request", "Invalid request"
 
 
 class BadRequest(Problem):
-    """What is not HTTP."""
+    """The request is not HTTP."""
 
     status, slug, title = 400, "bad-request", "Bad request"
 
 
 class RequestTimeout(Problem):
-    """A request that was not sent in time."""
+    """A request was not sent in time."""
 
     status, slug, title = 408, "request-timeout", "Request not sent in time"
 
 
 class BodyTooLarge(Problem):
-    """A body above the limit."""
+    """A body is above the limit."""
 
     status, slug, title = 413, "body-too-large", "Body too large"
 
 
 class UriTooLong(Problem):
-    """A request line above the limit."""
+    """A request line is above the limit."""
 
     status, slug, title = 414, "uri-too-long", "Address too long"
 
 
 class HeadersTooLarge(Problem):
-    """Headers above the limit, in size or number."""
+    """Headers are above the limit, in size or number."""
 
     status, slug, title = 431, "headers-too-large", "Headers too large"
 
@@ -204,19 +194,19 @@ class MethodNotAllowed(Problem):
 
 
 class TrainingRuns(Problem):
-    """A training waits or runs already."""
+    """A training is queued or running already."""
 
     status, slug, title = 409, "training-runs", "A training runs already"
 
 
 class NoWorkers(Problem):
-    """Nobody is there to compute."""
+    """No worker is alive."""
 
     status, slug, title, retry_after = 503, "no-workers", "No worker is alive", 2
 
 
 class QueueFull(Problem):
-    """Too much work waits already."""
+    """Too much work is waiting already."""
 
     status, slug, title, retry_after = 503, "queue-full", "Too much work waits", 2
 
@@ -245,13 +235,13 @@ class ComputationFailed(Problem):
 
 
 class TooManyConnections(Problem):
-    """There are as many connections as there may be, and none of them is idle."""
+    """The most connections that are allowed are open, and none of them is idle."""
 
     status, slug, title, retry_after = 503, "too-many-connections", "Too many connections", 2
 
 
 class InternalError(Problem):
-    """A mistake of ours."""
+    """The gateway has a fault."""
 
     status, slug, title = 500, "internal-error", "Internal error"
 
@@ -268,80 +258,3 @@ def documented(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
         else:
             responses[problem.status] = described
     return responses
-
-
-def install(app: FastAPI) -> None:
-    """Let every error of an application leave it as a problem."""
-
-    @app.exception_handler(Problem)
-    async def problem(request: Request, error: Problem) -> Response:
-        return error.response()
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        if any(item["type"] == "json_invalid" for item in error.errors()):
-            return InvalidRequest("The body is not JSON.").response()
-        kind = request.headers.get("Content-Type", "")
-        if request.method == "POST" and "json" not in kind:
-            detail = f"Send JSON with the header 'Content-Type: application/json' (given: {kind[:80]!r})."
-            return InvalidRequest(detail).response()
-        return InvalidRequest(_describe(error.errors())).response()
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers = {"Allow": ", ".join(_allowed_methods(request))}
-            if request.method == HTTPMethod.OPTIONS:
-                return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-            detail = f"{request.method} is not possible here; use {headers['Allow']}."
-            return MethodNotAllowed(detail, headers).response()
-        if error.status_code == HTTPStatus.NOT_FOUND:
-            return NotFound(
-                f"There is nothing at {request.url.path}; see {request.scope['root_path']}/docs."
-            ).response()
-        return InvalidRequest(str(error.detail)).response()
-
-    for kind in (RedisError, SQLAlchemyError, Exception):
-        app.add_exception_handler(kind, _unexpected)
-
-
-def _allowed_methods(request: Request) -> list[str]:
-    """Return what can be done with a request's path; a router only names what one of its routes can do."""
-    allowed = []
-    for method in HTTPMethod:
-        scope: Scope = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
-        scope["method"] = method.value
-        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            allowed.append(method.value)
-    # HEAD is GET without the body, see RequestContext; OPTIONS is answered with these methods.
-    return sorted({*allowed, "OPTIONS", *(["HEAD"] if "GET" in allowed else [])})
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    return problem_of(error).response()
-
-
-def problem_of(error: Exception) -> Problem:
-    """Return what a client is told about an error, and log what it is not told."""
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, RedisError):
-        log.warning("redis failed", reason=str(error))
-        return QueueUnreachable.because(error)
-    if isinstance(error, SQLAlchemyError):
-        log.warning("database failed", reason=str(error))
-        return DatabaseUnavailable("The database does not answer; try again soon.")
-    log.error("request failed", exc_info=error)
-    return InternalError("That was our mistake; the log tells more under this request's id.")
-
-
-def _describe(errors: Any) -> str:
-    """Put pydantic's errors into one sentence each, with the value that was sent."""
-    sentences = []
-    for error in errors:
-        place = ".".join(str(part) for part in error["loc"] if part not in {"body", "path", "query"})
-        where = f"{place}: " if place else ""
-        value = error.get("input")
-        given = f" (given: {str(value)[:80]!r})" if isinstance(value, str | int | float) else ""
-        sentences.append(f"{where}{error['msg'].removeprefix('Value error, ')}{given}")
-    return "; ".join(sentences) + "."

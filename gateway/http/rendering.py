@@ -1,4 +1,4 @@
-"""Bytes of answers."""
+"""Renders answers as JSON bytes."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache

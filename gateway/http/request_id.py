@@ -1,4 +1,4 @@
-"""The id of a request: in its log line and its response."""
+"""Ids of requests, which stand in their log lines and responses."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _numbers = count()
 
 
 def request_id(given: bytes | None) -> bytes:
-    """Return the id that a client gave if it is a decent one, else a new one.
+    """Return the id that a client gave if it is well-formed, else a new one.
 
     A new one is that of no other request of any gateway: 16 random digits of this process and a number.
     """

@@ -1,4 +1,4 @@
-"""What all answers have in common: parameters in, headers out."""
+"""Parameters and headers that all routes share."""
 
 import re
 from typing import Annotated
@@ -10,10 +10,10 @@ from gateway.rankings.answer_cache import Answer, accepts_gzip
 from shared.contract.kinds import MAX_ID, MIN_ID
 
 PRIVATE = "private, no-cache"
-"""For what concerns a user: nobody on the way keeps it, and a browser asks each time, mostly for a 304."""
+"""For answers about a user: no proxy keeps them, and a browser asks each time, mostly for a 304."""
 
 PUBLIC = "public, max-age=60"
-"""For movies, which change with an import or a new model: anybody on the way may keep it for a minute."""
+"""For movies, which change with an import or a new model: proxies may keep it for a minute."""
 
 _CANONICAL_ID = re.compile(r"[0-9]{1,10}")
 

@@ -1,4 +1,4 @@
-"""Who may write."""
+"""Lets only the administrator write."""
 
 import hmac
 from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ class AdminRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
+        """Return the handler of a request, with the token checked first."""
         answer = super().get_route_handler()
 
         async def answer_admin(request: Request) -> Response:
@@ -33,7 +33,7 @@ class AdminRoute(APIRoute):
 
 
 async def require_admin(request: Request) -> None:
-    """Let only those pass who bring the administrator's token.
+    """Check that a request has the administrator's token.
 
     Raises
     ------

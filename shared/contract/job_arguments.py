@@ -1,4 +1,4 @@
-"""What the jobs of a queue may be called with."""
+"""The arguments that jobs may have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
@@ -17,7 +17,7 @@ class _Arguments(BaseModel):
 
 
 class RankingArguments(_Arguments):
-    """Of a job for rankings; see :mod:`worker.jobs`."""
+    """Arguments of a job for rankings; see :mod:`worker.jobs`."""
 
     ids: list[_Id] = Field(min_length=1, max_length=BATCH_LIMIT)
     deadline: float
@@ -31,7 +31,7 @@ class RankingArguments(_Arguments):
 
 
 class TrainingArguments(_Arguments):
-    """Of a training; the parameters are checked when it begins."""
+    """Arguments of a training; the parameters are checked when it begins."""
 
     algorithm: str = Field(max_length=100)
     parameters: dict[str, Any]

@@ -4,6 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from shared.contract.kinds import MAX_ID, MIN_ID, RULES, Kind
+from shared.contract.question import Question
 
 
 class Counter(StrEnum):
@@ -26,20 +27,20 @@ class Counter(StrEnum):
 
 
 ANSWER_TTL = timedelta(days=1)
-"""Of a user's or movie's cached rankings, renewed at each write."""
+"""Time to live of a user's or movie's cached rankings, renewed at each write."""
 
 HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 HEARTBEAT_TTL = timedelta(seconds=2)
 """A worker that was silent for so long counts as gone."""
 
 TRAINING_TTL = timedelta(days=7)
-"""Of the note which training runs; longer than any training may take."""
+"""Time to live of the note which training runs; longer than any training may take."""
 
 ASKED_TTL = timedelta(days=7)
-"""Of the table of what is asked most, renewed at each write."""
+"""Time to live of the table of what is asked most, renewed at each write."""
 
 WARMING_TTL = timedelta(minutes=10)
-"""Of the note that one gateway has asked for the warming of a version."""
+"""Time to live of the note that one gateway has asked for the warming of a version."""
 
 CHECK = "movierec:check"
 """Written by each gateway twice a second, to see whether Redis stores anything."""
@@ -65,9 +66,14 @@ TRAINING = "movierec:training"
 """Id of the training job that was accepted last."""
 
 
+def owner(unit: str, subject: int) -> str:
+    """Return the key of all cached rankings of a ``user`` or ``movie``."""
+    return f"movierec:{unit}:{subject}"
+
+
 def ranking(kind: Kind, subject: int) -> tuple[str, str]:
     """Return key and field of a cached ranking: a hash per user or movie, a field per kind."""
-    return f"movierec:{RULES[kind].owner}:{subject}", kind.value
+    return owner(RULES[kind].owner, subject), kind.value
 
 
 def claim(kind: Kind, subject: int) -> str:
@@ -80,12 +86,12 @@ def asked(kind: Kind, subject: int) -> str:
     return f"{kind.value}:{subject}"
 
 
-def parse_asked(member: bytes) -> tuple[Kind, int] | None:
-    """Return what a member of :data:`ASKED` stands for, None for anything else."""
+def parse_asked(member: bytes) -> Question | None:
+    """Return the question that a member of :data:`ASKED` stands for, None for anything else."""
     kind, _, digits = member.decode(errors="replace").partition(":")
     if kind not in {*Kind} or not (digits.isascii() and digits.isdigit() and len(digits) <= len(f"{MAX_ID}")):
         return None
-    return (Kind(kind), int(digits)) if MIN_ID <= int(digits) <= MAX_ID else None
+    return Question(Kind(kind), int(digits)) if MIN_ID <= int(digits) <= MAX_ID else None
 
 
 def warming(version: str, fingerprint: str) -> str:

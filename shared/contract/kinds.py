@@ -1,4 +1,4 @@
-"""What can be ranked, and what is promised of each ranking."""
+"""The kinds of rankings, and what is promised of each."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MODEL_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]{1,40}-[0-9a-f]{6}")
 
 
 class Kind(StrEnum):
-    """What can be ranked; the value is the field in the cache."""
+    """A kind of ranking; the value is its field in the cache."""
 
     SUGGESTED = "suggested"
     SIMILAR = "similar"

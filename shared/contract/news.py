@@ -1,4 +1,4 @@
-"""What workers and writers publish about rankings, for every gateway to hear."""
+"""Messages about rankings that workers, and commands that change ratings, publish to every gateway."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.contract.question import Question
 
 
 class RankingEvent(StrEnum):
-    """What happened to rankings."""
+    """An event in the life of rankings."""
 
     WRITTEN = "written"
     """They can now be read from the cache."""
@@ -32,7 +32,7 @@ _LONGEST_NEWS = 100 + NEWS_LIMIT * len(f" {MAX_ID}")
 
 @dataclass(frozen=True)
 class News:
-    """What is published about rankings.
+    """A message about rankings of one kind.
 
     Attributes
     ----------

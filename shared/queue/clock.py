@@ -15,7 +15,7 @@ class RedisClock:
         self._ahead: float | None = None
 
     def set(self, reading: tuple[int, int]) -> None:
-        """Take over Redis' reply to ``TIME``: seconds and microseconds."""
+        """Set the clock by Redis' reply to ``TIME``: seconds and microseconds."""
         seconds, microseconds = reading
         self._ahead = int(seconds) + int(microseconds) / 1e6 - time.monotonic()
 

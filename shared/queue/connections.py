@@ -60,7 +60,7 @@ class _Connection(redis.asyncio.Connection):
 def connect_async(url: str, timeout: float) -> redis.asyncio.Redis:
     """Return an asyncio client like that of :func:`connect`."""
     try:
-        # Whoever comes when all connections are busy waits for one, instead of being refused.
+        # A caller that finds all connections busy waits for one, instead of being refused.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             connection_class=_Connection,

@@ -1,7 +1,7 @@
-"""What is wrong with Redis, or with what somebody has put into it, in words; and putting it right.
+"""Explains why Redis refuses commands, and repairs keys that are damaged.
 
 Whoever can write to our Redis can put anything there, by mistake or on purpose. A key of ours that is damaged
-must hurt nobody but whom it is about, and it must heal.
+must affect no other user or movie, and must heal.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ _TYPES = {
     **{keys.workers(queue): "set" for queue in QueueName},
     **SHARED_KEYS,
 }
-"""Of the keys that everything depends on; the first is :data:`shared.contract.keys.COUNTERS`."""
+"""Types of the keys that everything depends on; the first is :data:`shared.contract.keys.COUNTERS`."""
 
 
 def refusal(error: BaseException) -> str | None:

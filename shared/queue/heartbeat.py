@@ -1,4 +1,4 @@
-"""How workers say that they live, and who is alive."""
+"""Heartbeats of workers, and the list of workers that are alive."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _LONGEST_JOB_SECONDS = 7 * 24 * 3600.0
 
 
 class Heartbeat(BaseModel):
-    """What a worker says of itself twice a second.
+    """A worker's state, sent twice a second.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Why a job failed, in words for whoever asked for it; kept in the job's ``meta``."""
+"""Why a job failed, in words for users; kept in the job's ``meta``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The queues and the only jobs that they accept."""
+"""Opens the queues, queues jobs, and refuses jobs that are not ours."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -29,7 +29,7 @@ TRAIN_RETRIES = 2
 """How often a training is run again whose worker died."""
 
 SERVE_TIMEOUT_SECONDS = 10
-"""Of a serving job; it takes milliseconds, so this only ends one that hangs."""
+"""Time limit of a serving job; it takes milliseconds, so this only ends one that hangs."""
 
 Handler = Callable[..., dict[str, Any]]
 """Runs a job with its named arguments, and returns what the job's result is to be."""

@@ -1,11 +1,11 @@
-"""Telling caches and gateways that ratings have changed."""
+"""Marks rankings as stale whose ratings have changed, and tells every gateway."""
 
 from collections.abc import Sequence
 
 import redis
 
 from shared.contract import keys
-from shared.contract.kinds import Kind
+from shared.contract.kinds import RULES
 from shared.contract.news import NEWS_LIMIT, News, RankingEvent
 from shared.lua import load_script
 from shared.rankings.store import ANSWER_TTL_SECONDS
@@ -26,9 +26,12 @@ def announce_changes(cache: redis.Redis, queue: redis.Redis, user_ids: Sequence[
     user_ids : sequence of int
         Whose ratings.
     """
+    kinds = [kind for kind, rule in RULES.items() if rule.owner == "user"]
     count_change = cache.register_script(_COUNT_CHANGE_SCRIPT)
     for start in range(0, len(user_ids), NEWS_LIMIT):
         ids = list(user_ids[start : start + NEWS_LIMIT])
-        owners = [keys.ranking(Kind.SUGGESTED, user_id)[0] for user_id in ids]
-        count_change(owners, [keys.CHANGES_FIELD, ANSWER_TTL_SECONDS])
-        queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, Kind.SUGGESTED, ids).to_text())
+        count_change(
+            [keys.owner("user", user_id) for user_id in ids], [keys.CHANGES_FIELD, ANSWER_TTL_SECONDS]
+        )
+        for kind in kinds:
+            queue.publish(keys.ANSWERS_CHANNEL, News(RankingEvent.CHANGED, kind, ids).to_text())

@@ -19,7 +19,7 @@ from shared.lua import load_script
 AnyPipeline = Pipeline | redis.asyncio.client.Pipeline
 
 CLAIM_TTL = timedelta(seconds=10)
-"""Of a claim, should its holder die: twice the usual wait budget."""
+"""Time to live of a claim whose holder dies: twice the usual wait budget."""
 
 SETTLED = b"settled"
 """In place of a job's id in a claim: the answer was written a moment ago."""
@@ -62,7 +62,7 @@ def is_job_id(holder: bytes) -> bool:
 
 
 def take_claims(pipeline: AnyPipeline, questions: Iterable[Question], job_id: str) -> None:
-    """Claim questions for a job, whoever had them before."""
+    """Claim questions for a job, even if another one has them."""
     for key in _keys(questions):
         pipeline.set(key, job_id, px=CLAIM_TTL)
 

@@ -1,4 +1,4 @@
-"""No client can make the gateway large, slow or deaf, whichever way its requests take."""
+"""No client can make the gateway large, slow or deaf, whichever path its requests take."""
 
 import json
 import re
@@ -20,10 +20,10 @@ from tests.conftest import PROJECT, Trained
 from tests.gateway.conftest import TOKEN
 from tests.processes import Gateway, wait_for
 
-FAST, SLOW = b"", b"Range: none\r\n"
-"""Header lines: none, and one with which a request takes uvicorn's way to the routes."""
+FAST, PLAIN = b"", b"Range: none\r\n"
+"""Header lines: none, and one with which a request takes the plain path, by uvicorn to the routes."""
 
-both_ways = pytest.mark.parametrize("way", [FAST, SLOW], ids=["fast", "slow"])
+both_paths = pytest.mark.parametrize("path_kind", [FAST, PLAIN], ids=["fast path", "plain path"])
 
 USER = b"/api/v1/users/2"
 
@@ -123,16 +123,16 @@ def large(gateway: Gateway) -> bytes:
     return max(paths, key=lambda path: len(gateway.client.get(path).content)).encode()
 
 
-@both_ways
+@both_paths
 def test_thousands_of_requests_whose_answers_nobody_reads_cost_little(
-    gateway: Gateway, large: bytes, way: bytes
+    gateway: Gateway, large: bytes, path_kind: bytes
 ) -> None:
     paths = [large, large, b"/api/v1/movies/1"]
     expected = {path: ask(gateway, get(path))[2] for path in paths}
-    n = 4000 if way == FAST else 1000
+    n = 4000 if path_kind == FAST else 1000
     assert n * len(expected[large]) > 30 * 2**20
     asked = [paths[i % len(paths)] for i in range(n)]
-    burst = b"".join(get(path, way, b"X-Request-ID: n%d\r\n" % i) for i, path in enumerate(asked))
+    burst = b"".join(get(path, path_kind, b"X-Request-ID: n%d\r\n" % i) for i, path in enumerate(asked))
     before = resident_megabytes(gateway.process.pid)
     with closing(connect(gateway)) as connection:
         connection.setblocking(False)
@@ -202,13 +202,13 @@ def test_one_who_takes_nothing_is_cut_off_and_one_who_takes_little_is_not(impati
 # --- the end of one side, other protocols, other versions ---
 
 
-@both_ways
+@both_paths
 @pytest.mark.parametrize("path", [USER, b"/api/v1/users/9/suggested_movies", b"/nothing"])
-def test_one_who_ends_his_side_gets_all_answers(gateway: Gateway, way: bytes, path: bytes) -> None:
-    expected = ask(gateway, get(path, way))
+def test_one_who_ends_his_side_gets_all_answers(gateway: Gateway, path_kind: bytes, path: bytes) -> None:
+    expected = ask(gateway, get(path, path_kind))
     for n in (1, 1, 1, 1, 1, 30):
         with closing(connect(gateway)) as connection:
-            connection.sendall(get(path, way) * n)
+            connection.sendall(get(path, path_kind) * n)
             connection.shutdown(socket.SHUT_WR)
             stream = connection.makefile("rb")
             for _ in range(n):
@@ -267,12 +267,12 @@ def test_offers_of_other_protocols_are_ignored(gateway: Gateway, offer: bytes) -
     assert gateway.process.poll() is None
 
 
-@both_ways
-def test_http_1_0_is_never_kept_open_without_saying_so(gateway: Gateway, way: bytes) -> None:
+@both_paths
+def test_http_1_0_is_never_kept_open_without_saying_so(gateway: Gateway, path_kind: bytes) -> None:
     for line in (b"Connection: keep-alive\r\n", b"Connection: Keep-Alive\r\n", b""):
         with closing(connect(gateway)) as connection:
             began = time.monotonic()
-            connection.sendall(get(USER, line, way, version=b"1.0"))
+            connection.sendall(get(USER, line, path_kind, version=b"1.0"))
             stream = connection.makefile("rb")
             status, headers, _ = read(stream)
             assert (status, headers["connection"]) == (200, "close")
@@ -280,12 +280,12 @@ def test_http_1_0_is_never_kept_open_without_saying_so(gateway: Gateway, way: by
             assert time.monotonic() - began < 4  # KEEP_ALIVE would be five seconds
 
 
-@both_ways
-def test_http_1_1_is_kept_open_whether_that_is_said_or_not(gateway: Gateway, way: bytes) -> None:
+@both_paths
+def test_http_1_1_is_kept_open_whether_that_is_said_or_not(gateway: Gateway, path_kind: bytes) -> None:
     with closing(connect(gateway)) as connection:
         stream = connection.makefile("rb")
         for line in (b"Connection: keep-alive\r\n", b"", b"Connection: Keep-Alive\r\n"):
-            connection.sendall(get(USER, line, way))
+            connection.sendall(get(USER, line, path_kind))
             assert "connection" not in read(stream)[1]
 
 
@@ -311,7 +311,7 @@ def test_http_1_1_is_kept_open_whether_that_is_said_or_not(gateway: Gateway, way
         (get(USER, b"X: %b\r\n" % (b"a" * 9_000_000)), 431, "headers-too-large"),
         (get(USER, b"X: y\r\n" * 101), 431, "headers-too-large"),
         (get(USER, b"X: y\r\n" * 500_000), 431, "headers-too-large"),
-        (get(USER, SLOW, b"X: y\r\n" * 101), 431, "headers-too-large"),
+        (get(USER, PLAIN, b"X: y\r\n" * 101), 431, "headers-too-large"),
         (post(b"a" * 70_000), 413, "body-too-large"),
         (post(b"a" * 9_000_000), 413, "body-too-large"),
         (
@@ -333,7 +333,7 @@ def test_what_cannot_be_served_is_a_problem_and_costs_nothing(
     gateway: Gateway, request_: bytes, status: int, slug: str
 ) -> None:  # fmt: skip
     before = resident_megabytes(gateway.process.pid)
-    for first in (b"", get(USER), get(USER, SLOW)):
+    for first in (b"", get(USER), get(USER, PLAIN)):
         with closing(connect(gateway)) as connection:
             send_what_can_be(connection, first + request_)
             stream = connection.makefile("rb")
@@ -346,10 +346,10 @@ def test_what_cannot_be_served_is_a_problem_and_costs_nothing(
 
 def test_just_what_is_allowed_is_served(gateway: Gateway) -> None:
     room = 32 * 1024 - 200
-    for way in (FAST, SLOW):
-        request = get(USER, way, b"X: %b\r\n" % (b"a" * room))
+    for path_kind in (FAST, PLAIN):
+        request = get(USER, path_kind, b"X: %b\r\n" % (b"a" * room))
         assert ask(gateway, request)[0] == 200
-        assert ask(gateway, get(USER, way, b"X: y\r\n" * 98))[0] == 200
+        assert ask(gateway, get(USER, path_kind, b"X: y\r\n" * 98))[0] == 200
         with closing(connect(gateway)) as connection:  # after another, so that it is read in two parts
             connection.sendall(get(USER) + request + request)
             stream = connection.makefile("rb")
@@ -401,10 +401,10 @@ def test_whoever_takes_too_long_is_told_so(impatient: Gateway, begun: bytes, mor
         assert b"connection: close" in got
 
 
-@both_ways
-def test_a_body_that_nobody_needs_is_not_waited_for_long(impatient: Gateway, way: bytes) -> None:
+@both_paths
+def test_a_body_that_nobody_needs_is_not_waited_for_long(impatient: Gateway, path_kind: bytes) -> None:
     with closing(connect(impatient)) as connection:
-        connection.sendall(get(b"/livez", way, b"Content-Length: 1000\r\n"))
+        connection.sendall(get(b"/livez", path_kind, b"Content-Length: 1000\r\n"))
         stream = connection.makefile("rb")
         assert read(stream)[0] == 200
         assert stream.read() == b""  # and no second answer
@@ -534,10 +534,10 @@ def test_more_connections_than_files_are_not_promised(environment: dict[str, str
         assert "fewer connections than MAX_CONNECTIONS" in gateway.output
 
 
-@both_ways
-def test_one_who_is_refused_while_sending_gets_to_read_why(gateway: Gateway, way: bytes) -> None:
+@both_paths
+def test_one_who_is_refused_while_sending_gets_to_read_why(gateway: Gateway, path_kind: bytes) -> None:
     """To close a connection with unread data resets it, and what was sent on it may be lost."""
-    begun = post(b"a" * 60_000, way, b"Connection: close\r\n").replace(b"models", b"nothing")[:-50_000]
+    begun = post(b"a" * 60_000, path_kind, b"Connection: close\r\n").replace(b"models", b"nothing")[:-50_000]
     for _ in range(20):
         with closing(connect(gateway)) as connection:
             connection.sendall(begun)
@@ -623,21 +623,21 @@ def test_unread_bytes_are_seen() -> None:
 # --- headers ---
 
 
-@both_ways
+@both_paths
 def test_lines_of_a_list_are_one_list_and_of_single_values_the_first_counts(
-    gateway: Gateway, way: bytes
+    gateway: Gateway, path_kind: bytes
 ) -> None:
-    _, plain, _ = ask(gateway, get(USER, way))
+    _, plain, _ = ask(gateway, get(USER, path_kind))
     for lines in (
         (b"Accept-Encoding: gzip\r\n", b"Accept-Encoding: identity\r\n"),
         (b"Accept-Encoding: identity\r\n", b"Accept-Encoding: gzip\r\n"),
     ):
-        assert ask(gateway, get(USER, way, *lines))[1]["content-encoding"] == "gzip"
+        assert ask(gateway, get(USER, path_kind, *lines))[1]["content-encoding"] == "gzip"
     known = b"If-None-Match: %b\r\n" % plain["etag"].encode()
     for lines in ((known, b'If-None-Match: "x"\r\n'), (b'If-None-Match: "x"\r\n', known)):
-        assert ask(gateway, get(USER, way, *lines))[0] == 304
+        assert ask(gateway, get(USER, path_kind, *lines))[0] == 304
     ids = (b"X-Request-ID: first\r\n", b"X-Request-ID: second\r\n")
-    assert ask(gateway, get(USER, way, *ids))[1]["x-request-id"] == "first"
+    assert ask(gateway, get(USER, path_kind, *ids))[1]["x-request-id"] == "first"
 
 
 def test_a_preference_counts_in_whatever_line_it_is(gateway: Gateway) -> None:
@@ -650,9 +650,9 @@ def test_a_preference_counts_in_whatever_line_it_is(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     "path", [b"/api/v1/users/9/suggested_movies", b"/api/v1/users/999999/suggested_movies"]
 )
-def test_errors_have_the_same_headers_both_ways(gateway: Gateway, path: bytes) -> None:
+def test_errors_have_the_same_headers_on_both_paths(gateway: Gateway, path: bytes) -> None:
     unlike = {"date", "x-request-id"}
-    fast, slow = (ask(gateway, get(path, way)) for way in (FAST, SLOW))
+    fast, slow = (ask(gateway, get(path, path_kind)) for path_kind in (FAST, PLAIN))
     assert fast[0] == slow[0] >= 400
     assert fast[1]["vary"] == "Origin"
     assert {name: value for name, value in fast[1].items() if name not in unlike} == {

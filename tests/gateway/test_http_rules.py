@@ -118,7 +118,7 @@ def test_a_list_may_stand_in_several_lines(client: httpx.Client) -> None:
 
     def ask(*lines: tuple[str, str]) -> httpx.Response:
         request = client.build_request("GET", path)
-        # The preference has it answered by the framework; the other way is looked at in test_ways.py.
+        # The preference has it answered by the framework; for the other path see test_equal_answers.py.
         request.headers = httpx.Headers([("Host", "x"), ("Prefer", "handling=strict"), *lines])
         return client.send(request)
 

@@ -44,9 +44,9 @@ def test_while_the_workers_are_not_full_everybody_comes_in() -> None:
     assert shed(LoadShedder(Demand(), []), SOME, 100) == 0
 
 
-def test_while_the_workers_are_full_one_in_sixteen_comes_in() -> None:
+def test_while_the_workers_are_full_one_in_64_comes_in() -> None:
     shedder = LoadShedder(Demand(full=True), [])
-    assert [shedder.sheds(SOME) for _ in range(32)] == [*[True] * 15, False] * 2
+    assert [shedder.sheds(SOME) for _ in range(128)] == [*[True] * 63, False] * 2
 
 
 def test_what_the_cache_is_likely_to_have_comes_in_though_the_workers_are_full() -> None:
@@ -78,7 +78,7 @@ def test_questions_are_shed_while_the_cache_has_nothing_and_not_when_it_has(redi
             assert {type(outcome) for outcome in outcomes} == {StillWorkingError}
             assert harness.full
             assert harness.admission.found_share < 0.01
-            assert sum(map(shedder.sheds, others)) == 150, "all but a sample"
+            assert sum(map(shedder.sheds, others)) == 158, "all but a sample"
             assert sum(map(shedder.sheds, under_way)) == 0, "their answers cost nobody anything"
 
             in_cache = suggested(*range(3001, 3013))
@@ -109,9 +109,9 @@ def test_a_gateway_whose_workers_are_full_looks_in_vain_for_a_while_and_then_ans
         assert {answer.status_code for answer in refused} == {503}
         assert {answer.json()["type"] for answer in refused} == {"urn:movierec:problem:queue-full"}
         early = ["More is asked" in answer.json()["detail"] for answer in refused]
-        # The cache had none of 0.99 ** n < 0.1 questions; after that one in sixteen is looked at.
+        # The cache had none of 0.99 ** n < 0.1 questions; after that one in 64 is looked at.
         assert early.index(True) == 230 - 128
-        assert sum(early[-160:]) == 150
+        assert sum(early[-160:]) == 157
         assert gateway.client.get(paths[0], headers=later).status_code == 202, "it is under way"
 
 

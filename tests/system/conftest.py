@@ -13,6 +13,7 @@ from shared.datasets.generate import generate
 from shared.processes.children import free_port
 from shared.redis_server.binary import find_redis_server
 from tests.processes import Command, alive, wait_for
+from tests.suite import made_once
 
 
 class Up(Command):
@@ -85,25 +86,39 @@ class Up(Command):
 
 
 @pytest.fixture(scope="session")
-def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("files") / "small"
-    generate(directory, n_ratings=5_000, n_users=100, n_movies=300)
-    return directory
+def small_files(shared_dir: Path) -> Path:
+    def make(directory: Path) -> None:
+        generate(directory, n_ratings=5_000, n_users=100, n_movies=300)
+
+    return made_once(shared_dir, "small", make)
 
 
 @pytest.fixture(scope="session")
-def prepared(small_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(small_files: Path, shared_dir: Path) -> Path:
     """Return a data directory after a first start, for copies of which a start is a second one."""
-    directory = tmp_path_factory.mktemp("prepared")
-    arguments = ("up", "--prepare-only", "--data", str(small_files), "--algorithm", "svd")
-    command = Command(*arguments, log=directory / "log")
-    assert command.process.wait(60) == 0, command.output
-    return directory / "data"
+
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        arguments = ("up", "--prepare-only", "--data", str(small_files), "--algorithm", "svd")
+        command = Command(*arguments, log=directory / "log")
+        assert command.process.wait(60) == 0, command.output
+
+    return made_once(shared_dir, "prepared", make) / "data"
 
 
 @pytest.fixture
 def up(prepared: Path, tmp_path: Path) -> Iterator[Up]:
     shutil.copytree(prepared, tmp_path / "data")
     with Up(tmp_path) as running:
+        running.wait_until_up()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting_up(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Return one for all tests of a module that leave it running."""
+    directory = tmp_path_factory.mktemp("lasting")
+    shutil.copytree(prepared, directory / "data")
+    with Up(directory) as running:
         running.wait_until_up()
         yield running

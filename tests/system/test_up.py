@@ -19,7 +19,8 @@ from tests.system.probes import flushed
 pytestmark = pytest.mark.system
 
 
-def test_it_says_how_to_use_it_and_the_line_works(up: Up) -> None:
+def test_it_says_how_to_use_it_and_the_line_works(lasting_up: Up) -> None:
+    up = lasting_up
     url = f"http://127.0.0.1:{up.port}"
     for words in (url, f"{url}/docs", f"curl {url}/api/v1/users/1/suggested_movies", "admin-token"):
         assert words in up.output
@@ -29,7 +30,8 @@ def test_it_says_how_to_use_it_and_the_line_works(up: Up) -> None:
     assert up.client.get("/readyz").json()["ready"]
 
 
-def test_the_token_is_secret(up: Up) -> None:
+def test_the_token_is_secret(lasting_up: Up) -> None:
+    up = lasting_up
     path = up.data_dir / "admin-token"
     token = path.read_text(encoding="utf-8").strip()
     assert path.stat().st_mode & 0o077 == 0
@@ -83,7 +85,7 @@ def test_a_second_start_reuses_data_and_model_and_is_fast(up: Up, tmp_path: Path
         assert again.token() == token
 
 
-def test_workers_switch_to_a_retrained_model_without_a_failed_request(up: Up) -> None:
+def test_workers_switch_to_a_new_model_without_failing_a_request(up: Up) -> None:
     (before,) = up.workers()
     body = {"algorithm": "svd", "parameters": {"n_epochs": 40, "seed": 3}}
     accepted = up.client.post("/api/v1/models", json=body, headers=up.token())
@@ -125,12 +127,13 @@ def test_workers_switch_to_a_retrained_model_without_a_failed_request(up: Up) ->
     assert up.client.post("/api/v1/models", json=body, headers=up.token()).status_code == 202
 
 
-def test_a_worker_that_is_killed_while_it_answers_is_replaced(up: Up) -> None:
+def test_a_worker_that_is_killed_while_it_answers_is_replaced(lasting_up: Up) -> None:
     """Whichever of the two had the question in its hands, the client gets the answer, late at the most.
 
     If it was the one that was killed, the question counts as lost when the queue has been idle for a second,
     and is asked again: well within the five seconds that a client waits. So it is neither a 202 nor a 503.
     """
+    up = lasting_up
     path = "/api/v1/users/7/suggested_movies"
     victim, other = up.pids("--queue serve")
     url = (up.data_dir / "redis" / "url").read_text(encoding="utf-8").strip()
@@ -154,7 +157,8 @@ def test_a_worker_that_is_killed_while_it_answers_is_replaced(up: Up) -> None:
     assert up.output.count("starting it again") == 1
 
 
-def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
+def test_a_redis_that_is_killed_comes_back_with_its_queue(lasting_up: Up) -> None:
+    up = lasting_up
     body = {"algorithm": "svd", "parameters": {"n_epochs": 5}}
     (trainer,) = up.pids("--queue train")
     os.kill(trainer, signal.SIGSTOP)  # the training stays in the queue
@@ -173,7 +177,8 @@ def test_a_redis_that_is_killed_comes_back_with_its_queue(up: Up) -> None:
     wait_for(lambda: up.client.get(job).json()["state"] == "finished", "the training is done", 60)
 
 
-def test_a_trainer_that_is_killed_loses_no_accepted_training(up: Up) -> None:
+def test_a_trainer_that_is_killed_loses_no_accepted_training(lasting_up: Up) -> None:
+    up = lasting_up
     body = {"algorithm": "svd", "parameters": {"n_epochs": 300, "n_factors": 100}}
     job = up.client.post("/api/v1/models", json=body, headers=up.token()).headers["Location"]
     wait_for(lambda: up.client.get(job).json()["progress"], "the training has begun")

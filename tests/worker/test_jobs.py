@@ -59,8 +59,8 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
     work: Work, serving: Serving, kind: Kind
 ) -> None:
     client = work.client
-    for entity_id in (1, 2):
-        client.set(keys.claim(kind, entity_id), "x")
+    for subject in (1, 2):
+        client.set(keys.claim(kind, subject), "x")
     with client.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(keys.ANSWERS_CHANNEL)
         pubsub.get_message(timeout=5)
@@ -70,14 +70,14 @@ def test_a_job_writes_rankings_tells_of_them_and_settles_its_claims(
     assert message is not None
     assert News.from_text(message["data"].decode()) == News(RankingEvent.WRITTEN, kind, [1, 2])
     expected = rank(serving, kind, [1, 2])
-    for entity_id, ranking in zip((1, 2), expected, strict=True):
-        key, field = keys.ranking(kind, entity_id)
+    for subject, ranking in zip((1, 2), expected, strict=True):
+        key, field = keys.ranking(kind, subject)
         stored = client.hget(key, field)
         assert isinstance(stored, bytes)
         assert stored == ranking.to_bytes()
         assert 0 < client.ttl(key) <= keys.ANSWER_TTL.total_seconds()
-        assert client.get(keys.claim(kind, entity_id)) == claims.SETTLED
-        assert 0 < client.pttl(keys.claim(kind, entity_id)) <= 1000 * claims.SETTLED_TTL.total_seconds()
+        assert client.get(keys.claim(kind, subject)) == claims.SETTLED
+        assert 0 < client.pttl(keys.claim(kind, subject)) <= 1000 * claims.SETTLED_TTL.total_seconds()
     job = fetch_job(job_id, client)
     assert job is not None
     assert job.return_value() == {"computed": 2, "expired": 0}

@@ -80,8 +80,8 @@ def own_serving(own_dir: Path, own_engine: Engine) -> Serving:
     return serving
 
 
-def stored(client: redis.Redis, kind: Kind, entity_id: int) -> bytes | None:
-    packed = client.hget(*keys.ranking(kind, entity_id))
+def stored(client: redis.Redis, kind: Kind, subject: int) -> bytes | None:
+    packed = client.hget(*keys.ranking(kind, subject))
     assert packed is None or isinstance(packed, bytes)
     return packed
 
@@ -110,8 +110,8 @@ def test_a_warm_job_computes_what_is_not_there_and_tells_of_it(
     assert job.return_value() == {"computed": 2, "expired": 0, "shed": 0}
     assert message is not None
     assert News.from_text(message["data"].decode()) == News(RankingEvent.WRITTEN, kind, [2, 3])
-    for entity_id in (1, 2, 3):
-        assert stored(client, kind, entity_id) == rank(serving, kind, [entity_id])[0].to_bytes()
+    for subject in (1, 2, 3):
+        assert stored(client, kind, subject) == rank(serving, kind, [subject])[0].to_bytes()
     assert client.get(keys.claim(kind, 2)) == b"x", "a claim is a user's question"
     assert client.hgetall(keys.COUNTERS) == {b"computed": b"2"}
     assert warmer(kind, [3, 2, 1]).return_value() == {"computed": 0, "expired": 0, "shed": 0}
@@ -289,6 +289,9 @@ def test_scopes(settings: WorkerSettings, redis_client: redis.Redis, trained: Tr
     movies = run_warming(settings, users=Scope.ACTIVE, movies=Scope.ALL)
     assert f"Computed 0 users and {trained.manifest.data.n_movies - 1:,} movies in " in movies
     assert "users/s" not in movies
+    only_movies = run_warming(settings, users=Scope.NONE, movies=Scope.ACTIVE)
+    assert only_movies.startswith("Computed 0 movies in ")
+    assert only_movies.endswith(" s; 1 movie already fresh.")
 
 
 def test_without_a_model_it_says_so(

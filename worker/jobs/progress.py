@@ -1,4 +1,4 @@
-"""How far a training is, for whoever asks for its job."""
+"""Writes into its job how far a training is."""
 
 import contextlib
 import time

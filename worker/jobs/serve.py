@@ -56,7 +56,8 @@ def answer(
             write_rankings(context.cache, done.items())
         event, counter = RankingEvent.WRITTEN, keys.Counter.COMPUTED
     finally:
-        # Only now, so that whoever hears of it finds it; in one step, so that a claim means news to come.
+        # Only now, so that a gateway that hears of it finds it; in one step, so that a claim means that news
+        # will come.
         with context.queue.pipeline(transaction=True) as pipeline:
             if context.cache is context.queue:
                 write_rankings(pipeline, done.items())

@@ -71,7 +71,7 @@ class ServeWorker(QuietWorker, SimpleWorker):
         """Do nothing: :meth:`prepare_execution` did it."""
 
     def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:
-        """Note the time; whoever handles the outcome writes it."""
+        """Note the time; the handling of the outcome writes it."""
         job.ended_at = now()
 
     def handle_job_success(

@@ -1,8 +1,8 @@
-"""What one more serving worker costs: ``movierec bench memory``.
+"""Measures the memory of one more serving worker: ``movierec bench memory``.
 
-Starts an embedded Redis, one RQ worker with nothing in it, and serving workers on the current model; lets
-each answer, and reads from the kernel what belongs to each process alone (``Private_*`` of ``smaps_rollup``;
-Linux only).
+Starts an embedded Redis, an RQ worker with nothing in it, and serving workers with the current model; lets
+each answer, and reads from the kernel the memory that belongs to each process alone (``Private_*`` of
+``smaps_rollup``; Linux only).
 """
 
 import re

@@ -1,1 +1,1 @@
-"""What serving takes, as ratios of two sides that one run measures in turns: ``movierec bench serving``."""
+"""Measures serving as ratios of two sides, run in turns on one machine: ``movierec bench serving``."""

@@ -1,4 +1,4 @@
-"""What serving is compared with, each as a process: ``python -m benchmarks.serving.baselines``.
+"""The baselines of serving, each as a process: ``python -m benchmarks.serving.baselines``.
 
 Reads a :class:`Baseline` as JSON from standard input. The HTTP servers run under uvicorn as the gateway does:
 one process, uvloop, httptools, no access log, no ``server`` header.
@@ -32,22 +32,22 @@ class Side(StrEnum):
 
 @dataclass(frozen=True)
 class Baseline:
-    """What to run.
+    """A baseline to run.
 
     Attributes
     ----------
     side : Side
-        Which one.
+        Kind of the baseline.
     port : int
-        To listen on, on loopback.
+        Port on loopback.
     body : str
-        That is sent.
+        Body of each response.
     headers : list of (str, str)
-        That :attr:`Side.ASGI` sends.
+        Headers of a response of :attr:`Side.ASGI`.
     redis_url : str
-        That :attr:`Side.LOOK_UP` asks and :attr:`Side.RQ` works for.
+        Redis of :attr:`Side.LOOK_UP` and :attr:`Side.RQ`.
     key : str
-        That :attr:`Side.LOOK_UP` reads.
+        Key that :attr:`Side.LOOK_UP` reads.
     """
 
     side: Side
@@ -59,11 +59,11 @@ class Baseline:
 
 
 def no_op() -> None:
-    """Do nothing: the job that costs only what RQ costs."""
+    """Do nothing: a job that costs only what RQ costs."""
 
 
 def main() -> None:
-    """Read what to run from standard input, and run it until told to stop."""
+    """Read a baseline from standard input, and run it until told to stop."""
     baseline = Baseline(**json.load(sys.stdin))
     if baseline.side == Side.RQ:
         _work(baseline.redis_url)

@@ -1,4 +1,4 @@
-"""What all measurements work with: how long, on which data, and both sides in turns."""
+"""Common to all measurements: how long, on which data, and the sides in turns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,22 +20,22 @@ _MANY_USERS, _RATINGS_OF_MANY = 300_000, 30_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """How much to measure.
 
     Attributes
     ----------
     seconds : float
-        Of each run.
+        Length of each run.
     repeats : int
-        Runs of each side.
+        Number of runs of each side.
     lone : int
-        Questions, and jobs, that are alone.
+        Number of lone requests, and of lone jobs.
     no_op_jobs : int
-        For each worker in a run.
+        Number of no-op jobs per worker and run.
     overload_seconds : float
-        Of the run above capacity.
+        Length of the run above capacity.
     many_users : bool
-        Whether that run has a data set of its own, with users enough to ask each once.
+        Whether that run has its own data set, with enough users to request each once.
     """
 
     seconds: float
@@ -57,13 +57,13 @@ class Bench:
     Attributes
     ----------
     directory : Path
-        Where data sets are made and kept.
+        Directory in which data sets are generated and kept.
     movies : sequence of int
-        Sizes of the catalogue; what does not depend on it is measured on the first.
+        Numbers of movies; what does not depend on them is measured with the first.
     plan : Plan
-        How much is measured.
+        How much to measure.
     progress : callable
-        Told about each step.
+        Called with each step.
     """
 
     directory: Path
@@ -73,16 +73,16 @@ class Bench:
 
     @property
     def asked(self) -> range:
-        """Users who are asked for."""
+        """Ids of the users that are requested."""
         return range(1, ASKED_USERS + 1)
 
     @property
     def spare(self) -> range:
-        """Users for the first requests of a process."""
+        """Ids of other users, for the first requests of a process."""
         return range(ASKED_USERS + 1, _USERS + 1)
 
     def data(self, movies: int) -> Path:
-        """Return a prepared data directory with so many movies."""
+        """Return a prepared data directory with this number of movies."""
         size = Size(movies, _USERS, _RATINGS)
         return prepare(self.directory / f"serving-{movies}", size, self.progress)
 
@@ -95,18 +95,18 @@ class Bench:
         return prepare(self.directory / f"serving-{movies}-many-users", size, self.progress), size
 
     def tell(self, what: str) -> None:
-        """Say what is done now."""
+        """Show what is being measured."""
         self.progress(Step(what, 0))
 
     def in_turns(self, what: str, sides: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
-        """Run all sides again and again, one after the other, so that all see the same machine.
+        """Run all sides repeatedly, one after the other, so that all see the same machine.
 
         Parameters
         ----------
         what : str
-            For the progress.
+            Text for the progress.
         sides : mapping of str to callable
-            What to run.
+            The sides by name.
 
         Returns
         -------
@@ -124,7 +124,7 @@ class Bench:
 
 
 def rates(outcomes: Sequence[Outcome]) -> list[float]:
-    """Return the answers with 200 a second of each run."""
+    """Return the answers with 200 per second of each run."""
     return [outcome.ok_rate for outcome in outcomes]
 
 
@@ -148,5 +148,5 @@ def troubles(what: str, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def hit_generator() -> str:
-    """Return what makes the load of hits."""
+    """Return the name of the load generator of hits."""
     return "wrk" if find_wrk() else "benchmarks.load"

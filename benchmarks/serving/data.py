@@ -1,4 +1,4 @@
-"""Databases and models to serve from, made once and kept."""
+"""Prepares databases and models to serve from, which are kept for later runs."""
 
 import json
 import shutil
@@ -19,12 +19,12 @@ _STEP_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Size:
-    """Of a generated data set.
+    """The size of a generated data set.
 
     Attributes
     ----------
     movies, users, ratings : int
-        Numbers of each; users have the ids from 1 on without gaps.
+        Number of each; the ids of users run from 1 without gaps.
     """
 
     movies: int
@@ -33,7 +33,7 @@ class Size:
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """Return the settings that name a data directory, whatever the surroundings or an ``.env`` say."""
+    """Return the settings of a data directory, which override the environment and an ``.env``."""
     return {
         "DATA_DIR": str(directory),
         "DATABASE_URL": f"sqlite:///{directory / 'movierec.db'}",
@@ -47,11 +47,11 @@ def prepare(directory: Path, size: Size, progress: Progress) -> Path:
     Parameters
     ----------
     directory : Path
-        Of the database and the model; made if need be.
+        Directory of the database and the model; created if it is missing.
     size : Size
-        Of the data.
+        Size of the data set.
     progress : callable
-        Told about each step.
+        Called with each step.
 
     Returns
     -------

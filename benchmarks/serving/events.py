@@ -1,4 +1,4 @@
-"""What happens at one moment: many ask the same, a new model comes."""
+"""Measures single events: many equal requests at once, and a new model under load."""
 
 import os
 import shutil
@@ -22,21 +22,21 @@ from shared.contract import keys
 
 _AT_ONCE = 500
 _LEAD_SECONDS = 3.0
-"""For the generator to start and to open its connections."""
+"""Time for the generator to start and to open its connections."""
 
 _HELD_BEFORE_SECONDS, _HELD_AFTER_SECONDS = 0.1, 0.6
-"""How long the worker is held, so that all questions arrive before the answer; short enough that nobody
-takes it for dead."""
+"""How long the worker is stopped, so that all requests arrive before the answer; short enough that it does
+not count as dead."""
 
 _SETTLE_SECONDS = 0.5
 _SWAP_USERS = 1_000
 _SWAP_CONNECTIONS = 32
 _SWAP_RUN = 2
-"""Runs of the swap are so many times as long as others: workers look for a model twice a second."""
+"""How many times longer its runs are than others: workers look for a new model twice a second."""
 
 
 def measure_stampede(bench: Bench) -> Iterator[Group]:
-    """Many ask for the same user, who is not in any cache."""
+    """Send many requests at once for a user that is not in any cache."""
     computed, missed, answered = [], [], []
     outcomes = []
     with Stack(bench.data(bench.movies[0])) as stack:
@@ -82,7 +82,7 @@ def _ask_at_once(stack: Stack, user_id: int) -> Outcome:
 
 
 def measure_swap(bench: Bench) -> Iterator[Group]:
-    """A new version is published while users ask who have been answered before."""
+    """Publish a new version during requests for users that were answered before."""
     users = bench.asked[:_SWAP_USERS]
     seconds = _SWAP_RUN * bench.plan.seconds
     before, during = Usage("before"), Usage("during the swap")
@@ -143,7 +143,7 @@ def _failures(outcome: Outcome) -> int:
 
 
 class _Swap:
-    """Load with a new version in the middle of it."""
+    """Makes load, and publishes a new version in the middle of it."""
 
     def __init__(self, stack: Stack, load: Load) -> None:
         self._stack = stack
@@ -168,7 +168,7 @@ def publish_copy(store: ArtifactStore) -> tuple[str, str]:
     Raises
     ------
     ArtifactError
-        If there is no current version or the disk refuses.
+        If there is no current version, or it cannot be written.
     """
     old = store.manifest(store.current_version() or "")
 

@@ -1,4 +1,4 @@
-"""Bytes: of a cached user in Redis, of one more worker in memory."""
+"""Measures the bytes of a cached user in Redis, and the memory of one more worker."""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -17,7 +17,7 @@ _NO_OP_JOBS = 50
 
 
 def measure_cached_bytes(bench: Bench) -> Iterator[Group]:
-    """What Redis needs for each user."""
+    """Measure the bytes that Redis needs for each user."""
     users = bench.asked[:_CACHED_USERS]
     with Stack(bench.data(bench.movies[0])) as stack:
         stack.scale(1)
@@ -37,7 +37,7 @@ def measure_cached_bytes(bench: Bench) -> Iterator[Group]:
 
 
 def measure_worker_memory(bench: Bench) -> Iterator[Group]:
-    """What would be free again without one of the workers."""
+    """Measure the memory that belongs to each worker alone."""
     for movies in bench.movies:
         with Stack(bench.data(movies)) as stack:
             stack.scale(_WORKERS)

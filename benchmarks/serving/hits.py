@@ -1,4 +1,4 @@
-"""Answers that are ready: in the gateway's memory, or in Redis."""
+"""Measures hits: answers in the gateway's memory, or in Redis."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,14 +22,14 @@ _HOT = 200
 _HALF_LOAD_CONNECTIONS = 128
 _HALF = "gateway at half its peak"
 _SMALL_MEMORY_MB = 1
-"""Holds the few dozen users that are asked for most, so that most questions go to Redis."""
+"""Room for the few dozen most requested users, so that most requests go to Redis."""
 
 _SERVERS_OWN = {"date", "server", "connection"}
-"""Headers that uvicorn sends of itself, or that concern one connection."""
+"""Headers that uvicorn adds itself, or that concern one connection."""
 
 
-def measure_memory_hits(bench: Bench) -> Iterator[Group]:
-    """Hot paths, against a constant from FastAPI and from a bare ASGI application."""
+def measure_hits(bench: Bench) -> Iterator[Group]:
+    """Compare hot paths with a constant from FastAPI and from a bare ASGI application."""
     with Stack(bench.data(bench.movies[0])) as stack:
         stack.scale(1)
         hot = list(bench.asked[:_HOT])
@@ -92,7 +92,7 @@ def measure_memory_hits(bench: Bench) -> Iterator[Group]:
 
 
 def _constant(side: Side, sample: Reply) -> Baseline:
-    """Return a server that always says what the gateway said."""
+    """Return a server that always sends the gateway's answer."""
     headers = [(name, value) for name, value in sample.headers if name.lower() not in _SERVERS_OWN]
     return Baseline(side, free_port(), sample.body.decode(), headers)
 
@@ -111,7 +111,7 @@ def _at_half_load(
 
 
 def measure_zipf(bench: Bench) -> Iterator[Group]:
-    """A fresh gateway before a full Redis, against a FastAPI route with one look-up."""
+    """Compare a new gateway in front of a full Redis with a FastAPI route with one look-up."""
     users = bench.asked
     with Stack(bench.data(bench.movies[0])) as stack:
         stack.scale(1)

@@ -1,4 +1,4 @@
-"""Answers that have to be computed, against RQ's own no-op jobs."""
+"""Measures misses, answers that have to be computed, beside RQ's own no-op jobs."""
 
 import http.client
 import json
@@ -21,24 +21,24 @@ from shared.errors import ServiceError
 _CONNECTIONS = (256, 512, 1024)
 _WARM_UP_USERS = 400
 _PAUSE_SECONDS = 0.03
-"""Between lone questions, so that each finds everybody idle."""
+"""Pause between lone requests, so that each finds all processes idle."""
 
 
 def mark_of(movies: int) -> Mark | None:
-    """Return how many suggestions there should be for each no-op job: scoring more movies takes longer."""
+    """Return the target of suggestions per no-op job: scoring more movies takes longer."""
     if movies <= 9_000:
         return Mark(">=", 10)
     return Mark(">=", 5) if movies <= 27_000 else None
 
 
 def ask_all(stack: Stack, user_ids: Sequence[int], seconds: float, connections: int) -> Outcome:
-    """Ask for each user once in a closed loop, for so long or until all were asked."""
+    """Request each user once in a closed loop, until the time is over or all were requested."""
     paths = [suggestions(user_id) for user_id in user_ids]
     return run_load(Load(stack.port, paths, seconds, connections, order="once"))
 
 
 def best_connections(bench: Bench, stack: Stack, user_ids: Sequence[int]) -> tuple[int, dict[int, float]]:
-    """Return the number of connections with the most answers a second, and what was tried."""
+    """Return the number of connections with the most answers per second, and all rates that were tried."""
     tried = {}
     for connections in _CONNECTIONS:
         bench.tell(f"misses over {connections} connections")
@@ -48,7 +48,7 @@ def best_connections(bench: Bench, stack: Stack, user_ids: Sequence[int]) -> tup
 
 
 def measure_misses(bench: Bench) -> Iterator[Group]:
-    """Users asked once each, over HTTP and without it, with one worker and with two."""
+    """Request each user once, over HTTP and without it, with one worker and with two."""
     for movies in bench.movies:
         for n_workers in (1, 2):
             with Stack(bench.data(movies)) as stack:
@@ -117,7 +117,7 @@ def _measure_misses(bench: Bench, stack: Stack, movies: int, n_workers: int) -> 
 
 
 def measure_scaling(bench: Bench) -> Iterator[Group]:
-    """The same over 1, 2 and 4 workers."""
+    """Measure misses with 1, 2 and 4 workers."""
     for movies in bench.movies:
         group = Group("scaling", f"Misses over HTTP by workers, {movies:,} movies (benchmarks.load)")
         with Stack(bench.data(movies)) as stack:

@@ -1,4 +1,4 @@
-"""RQ's own no-op jobs, to compare with."""
+"""RQ's own no-op jobs, for comparison."""
 
 import time
 
@@ -14,7 +14,7 @@ _DRAIN_SECONDS = 300.0
 _RESULT_SECONDS = 5
 _FINISHED = f"rq:finished:{QUEUE}"
 _BLOCKING_SECONDS = 60
-"""Of a client that waits for results: above RQ's own time-out, or the wait would end in a retry."""
+"""Time-out of a client that waits for results; above RQ's own, or the wait would end in a retry."""
 
 
 class NoOpWorkers:
@@ -23,9 +23,9 @@ class NoOpWorkers:
     Parameters
     ----------
     stack : Stack
-        Whose Redis they use.
+        The stack whose Redis they use.
     n_workers : int
-        How many.
+        Number of workers.
     """
 
     def __init__(self, stack: Stack, n_workers: int) -> None:
@@ -38,7 +38,7 @@ class NoOpWorkers:
         self.drain(5 * n_workers)  # the first jobs of a process are slower
 
     def drain(self, n_jobs: int) -> float:
-        """Return the jobs done a second when so many wait from the start."""
+        """Return the jobs done per second when this number waits from the start."""
         self._client.delete(_FINISHED)
         jobs = [Queue.prepare_data(NO_OP) for _ in range(n_jobs)]
         with self._client.pipeline() as pipeline:

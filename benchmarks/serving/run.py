@@ -1,4 +1,4 @@
-"""All measurements, one after the other."""
+"""Runs the measurements, one after the other."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.serving.bench import FULL, QUICK, Bench, hit_generator
 from benchmarks.serving.events import measure_stampede, measure_swap
 from benchmarks.serving.footprint import measure_cached_bytes, measure_worker_memory
-from benchmarks.serving.hits import measure_memory_hits, measure_zipf
+from benchmarks.serving.hits import measure_hits, measure_zipf
 from benchmarks.serving.misses import measure_lone, measure_misses, measure_scaling
 from benchmarks.serving.overload import measure_overload
 from benchmarks.serving.table import Group, render
@@ -20,7 +20,7 @@ from shared.progress import Progress, Step
 from shared.result_files import write_files
 
 MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Group]]] = {
-    "hits": measure_memory_hits,
+    "hits": measure_hits,
     "zipf": measure_zipf,
     "misses": measure_misses,
     "lone": measure_lone,
@@ -48,18 +48,18 @@ def run(
     Parameters
     ----------
     movies : sequence of int
-        Sizes of the catalogue; empty for the usual ones.
+        Numbers of movies; empty for the defaults.
     only : sequence of str
         Names of measurements; empty for all.
     quick : bool
-        Whether to see only that everything works.
+        Whether only to check that everything works.
     directory : Path
-        Where data sets are generated and kept.
+        Directory in which data sets are generated and kept.
     results : Path
-        Where ``bench_serving.txt`` and ``.json`` go; of a quick or partial run ``bench_serving_part.*``, so
-        that it does not replace a whole one.
+        Directory of ``bench_serving.txt`` and ``.json``. A quick or partial run writes
+        ``bench_serving_part.*``, so that it does not replace a whole one.
     progress : callable
-        Told about each step.
+        Called with each step.
 
     Raises
     ------

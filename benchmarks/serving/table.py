@@ -1,4 +1,4 @@
-"""What was measured, as a table."""
+"""Measurements as tables."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Mark:
-    """What a figure is to reach.
+    """The target of a figure.
 
     Attributes
     ----------
     bound : {">=", "<=", "<", "="}
-        How it is to compare.
+        Relation of the figure to the limit.
     limit : float
-        With what.
+        The limit.
     """
 
     bound: Literal[">=", "<=", "<", "="]
     limit: float
 
     def reached(self, value: float) -> bool:
-        """Tell whether a value is good enough."""
+        """Tell whether a value reaches the target."""
         return {
             ">=": value >= self.limit,
             "<=": value <= self.limit,
@@ -36,7 +36,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure, and what it is compared with.
+    """A figure and its comparison.
 
     Attributes
     ----------
@@ -45,15 +45,15 @@ class Row:
     value : float
         Median of the runs.
     unit : str
-        Of the value.
+        Unit of the value.
     against : str
         The other side, empty if there is none.
     other : float or None
         Its value, the median of its runs.
     other_unit : str
-        Of the other value; empty if it is the same.
+        Unit of the other value; empty if it is the same.
     mark : Mark or None
-        For the ratio, or for the value if there is no other side.
+        Target of the ratio, or of the value if there is no other side.
     runs, other_runs : list of float
         All runs of both sides.
     """
@@ -70,7 +70,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Value by other value."""
+        """Value divided by the other value."""
         return self.value / self.other if self.other else None
 
     @property

@@ -1,4 +1,4 @@
-"""What processes use of the machine, as the kernel counts it (Linux only)."""
+"""Processor time and memory of processes, as counted by the kernel (Linux only)."""
 
 import os
 import time
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SATURATED = 0.9
-"""Part of a core from which a process counts as busy all the time."""
+"""Share of a core from which a process counts as always busy."""
 
 GENERATOR = "generator"
 
@@ -31,7 +31,7 @@ def resident_megabytes(pid: int) -> float:
 
 
 def busy_seconds() -> float:
-    """Return the processor time of everything on this machine, and what a hypervisor took from it."""
+    """Return the processor time of everything on this machine, including time stolen by a hypervisor."""
     fields = [
         int(field) for field in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]
     ]
@@ -45,7 +45,7 @@ class Usage:
     Parameters
     ----------
     what : str
-        The kind.
+        Name of the kind.
     """
 
     def __init__(self, what: str) -> None:
@@ -56,7 +56,7 @@ class Usage:
         self._all_used = 0.0
 
     def load(self, pids: Mapping[str, int], run: Callable[[], Outcome]) -> Outcome:
-        """Make load and note what it took of each process."""
+        """Make load and record the processor time of each process."""
         outcome = self.work(pids, run, lambda outcome: outcome.elapsed_seconds)
         self._used[GENERATOR] += outcome.cpu_seconds
         return outcome
@@ -64,16 +64,16 @@ class Usage:
     def work(
         self, pids: Mapping[str, int], run: Callable[[], T], seconds: Callable[[T], float] | None = None
     ) -> T:
-        """Do something and note what it took of each process.
+        """Call a function and record the processor time of each process.
 
         Parameters
         ----------
         pids : mapping of str to int
             Processes by name.
         run : callable
-            What to do.
+            The function.
         seconds : callable or None
-            Tells from the result how long they had work; None for all the time.
+            Returns from the result how long the processes had work; None: the whole time.
         """
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
         busy, started = busy_seconds(), time.perf_counter()
@@ -88,11 +88,11 @@ class Usage:
 
     @property
     def cores(self) -> dict[str, float]:
-        """Cores that each process used."""
+        """Number of cores that each process used."""
         return {name: used / self._seconds for name, used in self._used.items()}
 
     def note(self) -> str:
-        """Return a line that says who was busy, and so what the limit was."""
+        """Return a line that says which processes were busy, and so what the limit was."""
         cores = self.cores
         others = max(0.0, (self._all_used - sum(self._used.values())) / self._all_seconds)
         shares = sorted(cores.items(), key=lambda item: -item[1])

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.serving.run import MEASUREMENTS
 from cli.main import app
 from shared.datasets.generate import generate
 from shared.processes.children import movierec_command
@@ -58,6 +60,12 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     ended = CliRunner().invoke(app, [*command, "--help"])
     assert ended.exit_code == 0, ended.output
     assert "Usage" in ended.output
+
+
+def test_every_measurement_is_named_by_the_help() -> None:
+    """Not imported by the command: it would cost every command the numerical libraries."""
+    ended = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["bench", "serving", "--help"])
+    assert [name for name in MEASUREMENTS if not re.search(rf"\b{name}\b", ended.output)] == []
 
 
 def test_from_files_to_a_model(files: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Serving workers that die with a question in their hands.
 
-What is lost with a worker is a second of whoever asked, and the note that its job succeeded. No question is
-lost, and none is answered wrongly.
+A client loses about a second, and the job's success is not recorded. No question is lost, and none is
+answered wrongly.
 """
 
 import json
@@ -101,7 +101,7 @@ def test_a_question_that_kills_whoever_takes_it(running: RunningUp) -> None:
 
 @pytest.mark.parametrize("stage", SERVING)
 def test_a_worker_killed_at_any_stage_of_a_question(running: RunningUp, stage: str) -> None:
-    """Lost is about a second: whoever asked gets the very answer that nothing had happened to.
+    """The client waits about a second longer and gets the same answer as without the death.
 
     A claim may stay for as long as it lives, ten seconds, and holds nobody up. RQ takes the job for started
     until its lease ends, and minutes later for no more; that harms nobody either.

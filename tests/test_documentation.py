@@ -11,7 +11,6 @@ from cli.main import app
 from gateway.app import create_app
 from gateway.http import problems
 from shared.settings import GatewaySettings, Settings, WorkerSettings
-from tests.conftest import PROJECT
 from tests.documents import (
     Picture,
     anchors,
@@ -25,9 +24,6 @@ from tests.documents import (
     text_of,
     tracked,
 )
-
-BUILT_ELSEWHERE = frozenset({"docs/decisions/2026-11-25-serving-loop.md", "worker/serving/rankers.py"})
-"""What documents name and another branch builds: paths, targets, keys. Empty when all are merged."""
 
 _PACKAGES = ("benchmarks", "cli", "gateway", "shared", "worker")
 _CONTAINERS_ONLY = {"REDIS_PASSWORD", "MOVIELENS_DIR", "PUBLISH"}
@@ -46,14 +42,12 @@ def _is_named(words: str, text: str) -> bool:
 @pytest.mark.parametrize("document", documents())
 def test_every_path_that_a_document_names_exists(document: str) -> None:
     missing = {path for path in named_paths(text_of(document)) if not exists(path)}
-    assert missing - BUILT_ELSEWHERE == set()
+    assert missing == set()
 
 
 @pytest.mark.parametrize("document", documents())
 def test_every_link_leads_somewhere(document: str) -> None:
     for path, heading in links(document):
-        if path in BUILT_ELSEWHERE:
-            continue
         assert exists(path), path
         assert not heading or heading in anchors(path), f"{path}#{heading}"
 
@@ -83,8 +77,8 @@ def test_the_picture_of_the_tree_is_the_tree() -> None:
         {parent: modules_in(parent) for parent in picture.modules},
     )
     for parent, drawn in picture.folders.items():
-        unknown = {name for name in drawn - expected.folders[parent] if parent + name not in BUILT_ELSEWHERE}
-        assert (parent, unknown, expected.folders[parent] - drawn) == (parent, set(), set())
+        wrong, missing = drawn - expected.folders[parent], expected.folders[parent] - drawn
+        assert (parent, wrong, missing) == (parent, set(), set())
     assert picture.modules == expected.modules
 
 
@@ -109,7 +103,7 @@ def test_every_setting_is_described(name: str) -> None:
 
 def test_no_setting_is_described_that_there_is_not() -> None:
     named = set(re.findall(r"^# ([A-Z_]+)=", text_of(".env.example"), re.MULTILINE))
-    assert named - set(_SETTINGS) - BUILT_ELSEWHERE == _CONTAINERS_ONLY
+    assert named - set(_SETTINGS) == _CONTAINERS_ONLY
 
 
 # --- the API ---------------------------------------------------------------------------------------------
@@ -194,7 +188,7 @@ def test_every_target_of_make_that_is_shown_is_there() -> None:
         for name in re.findall(r"(?:^|&& )make ([a-z][a-z-]*)", line)
     }
     assert {"up", "test", "lint"} <= shown
-    assert shown - targets - BUILT_ELSEWHERE == set()
+    assert shown - targets == set()
 
 
 # --- Redis and logs --------------------------------------------------------------------------------------
@@ -206,7 +200,7 @@ def test_every_key_in_redis_is_described() -> None:
     prefixes = set(re.findall(r"movierec:[a-z-]+", source)) | {"movierec:user", "movierec:movie"}
     assert len(prefixes) >= 10
     text = text_of("docs/operations.md")
-    assert {prefix for prefix in prefixes if prefix not in text} - BUILT_ELSEWHERE == set()
+    assert {prefix for prefix in prefixes if prefix not in text} == set()
 
 
 def test_every_log_line_that_is_explained_is_written() -> None:
@@ -231,7 +225,7 @@ def test_decisions_have_dates_and_reasons_and_are_listed() -> None:
         headings = re.findall(r"^## (.+)$", text_of(path), re.MULTILINE)
         assert headings[:3] == ["Context", "Decision", "Consequences"], path
     listed = {path for path, _ in links(index)}
-    assert listed - BUILT_ELSEWHERE == decisions - BUILT_ELSEWHERE
+    assert listed == decisions
 
 
 def test_terms_are_in_order() -> None:
@@ -241,8 +235,3 @@ def test_terms_are_in_order() -> None:
     ]
     assert len(terms) >= 15
     assert terms == sorted(terms)
-
-
-def test_nothing_counts_as_built_elsewhere_that_is_here() -> None:
-    assert {name for name in BUILT_ELSEWHERE if exists(name)} == set()
-    assert (PROJECT / "README.md").exists()

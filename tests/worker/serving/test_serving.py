@@ -41,8 +41,8 @@ def test_a_batch_gives_the_same_bytes_as_single_jobs(
     serving: Serving, user_ids: list[int], kind: Kind
 ) -> None:
     together = rank(serving, kind, user_ids)
-    for entity_id, ranking in zip(user_ids, together, strict=True):
-        assert rank(serving, kind, [entity_id])[0].to_bytes() == ranking.to_bytes()
+    for subject, ranking in zip(user_ids, together, strict=True):
+        assert rank(serving, kind, [subject])[0].to_bytes() == ranking.to_bytes()
 
 
 def test_a_movie_the_model_does_not_know_is_like_none(serving: Serving) -> None:

@@ -77,8 +77,8 @@ def test_the_picture_of_the_tree_is_the_tree() -> None:
         {parent: modules_in(parent) for parent in picture.modules},
     )
     for parent, drawn in picture.folders.items():
-        wrong, missing = drawn - expected.folders[parent], expected.folders[parent] - drawn
-        assert (parent, wrong, missing) == (parent, set(), set())
+        unknown = drawn - expected.folders[parent]
+        assert (parent, unknown, expected.folders[parent] - drawn) == (parent, set(), set())
     assert picture.modules == expected.modules
 
 

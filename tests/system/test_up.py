@@ -85,7 +85,7 @@ def test_a_second_start_reuses_data_and_model_and_is_fast(up: Up, tmp_path: Path
         assert again.token() == token
 
 
-def test_workers_switch_to_a_retrained_model_without_a_failed_request(up: Up) -> None:
+def test_workers_switch_to_a_new_model_without_failing_a_request(up: Up) -> None:
     (before,) = up.workers()
     body = {"algorithm": "svd", "parameters": {"n_epochs": 40, "seed": 3}}
     accepted = up.client.post("/api/v1/models", json=body, headers=up.token())

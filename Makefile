@@ -24,11 +24,11 @@ dev: install-dev ## the same in the terminal, each process started again when it
 
 # Files that take longest come first (tests/conftest.py), which is not what xdist would do.
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
-test: install-dev ## run the whole test suite (TEST_OPTIONS="tests/gateway -x" runs a part)
-	@$(BIN)/pytest $(or $(TEST_OPTIONS),$(PARALLEL))
+test: install-dev ## run the whole test suite (TEST_OPTIONS="tests/gateway -x" runs a part, COVERAGE=1 measures)
+	@$(BIN)/pytest $(or $(TEST_OPTIONS),$(PARALLEL)) $(if $(COVERAGE),--cov --cov-report=term)
 
-test-fast: install-dev ## run all tests but those of the whole service
-	@$(BIN)/pytest $(PARALLEL) --ignore tests/system $(TEST_OPTIONS)
+test-fast: install-dev ## run all tests but the slow ones and those of the whole service
+	@$(BIN)/pytest $(PARALLEL) -m "not system and not slow" $(TEST_OPTIONS)
 
 lint: install-dev ## check style, types and import rules
 	$(BIN)/ruff check .
@@ -37,7 +37,7 @@ lint: install-dev ## check style, types and import rules
 	$(BIN)/lint-imports
 
 check: lint ## all that CI does: lint, and the whole test suite with its coverage
-	@$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
+	@$(MAKE) --no-print-directory test COVERAGE=1
 
 profile: install-dev ## write a flame graph of a running process (NAME=gateway|worker or PID=n or COMMAND="movierec ..."; DURATION=n FORMAT=speedscope)
 	@$(BIN)/python -m tests.profiling $(if $(NAME),--name $(NAME)) $(if $(PID),--pid $(PID)) \

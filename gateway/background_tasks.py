@@ -1,4 +1,4 @@
-"""Background tasks: none ends silently, and all of them end when they are told to."""
+"""Runs background tasks: none ends silently, and all of them end when they are told to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,7 +14,7 @@ _RESPITE_SECONDS = 0.1
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
 _STABLE_SECONDS = 5.0
 _EXPECTED = (RedisError, SQLAlchemyError, OSError)
-"""What fails when something beside us is away: that needs no trace in the log."""
+"""Errors when a service beside us is away: they need no trace in the log."""
 
 
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import redis
@@ -178,6 +179,15 @@ def current_version(store: ArtifactStore) -> str | None:
         return None
 
 
+def _forget(answer_cache: AnswerCache, news: News | None) -> None:
+    """Drop the answers that news make untrue, all of them if anything may have changed."""
+    if news is None:
+        answer_cache.clear()
+        return
+    for subject in news.ids:
+        answer_cache.forget(urls.all_about(Question(news.kind, subject)), subject)
+
+
 @asynccontextmanager
 async def open_context(settings: GatewaySettings) -> AsyncIterator[GatewayContext]:
     """Connect a gateway, and disconnect it at the end."""
@@ -187,16 +197,10 @@ async def open_context(settings: GatewaySettings) -> AsyncIterator[GatewayContex
     store = ArtifactStore(settings.models)
     answer_cache = AnswerCache(settings.local_cache_mb * 2**20, settings.local_cache_ttl)
 
-    def forget(news: News | None) -> None:
-        if news is None:
-            answer_cache.clear()
-            return
-        for subject in news.ids:
-            answer_cache.forget(urls.all_about(Question(news.kind, subject)), subject)
-
     def require_subject(question: Question) -> Awaitable[None]:
         return context.require_subject(question)
 
+    forget = partial(_forget, answer_cache)
     own_cache = cache if settings.cache != settings.queue else None
     workers = Workers(queue, current_version(store), answer_cache.clear, own_cache)
     admission = Admission(workers, settings.queue_cap)

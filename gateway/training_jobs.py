@@ -1,4 +1,4 @@
-"""Accepting trainings, one at a time."""
+"""Accepts trainings, one at a time."""
 
 import uuid
 from collections.abc import Mapping
@@ -70,12 +70,12 @@ def start_training(
                 pipeline.set(keys.TRAINING, job_id, ex=keys.TRAINING_TTL)
                 pipeline.execute()
             except WatchError:
-                continue  # somebody else was faster: look at theirs
+                continue  # another request was faster: look at its job
             return job_id
 
 
 def _holder(connection: redis.Redis) -> str | None:
-    """Return the job that was accepted last; None if there was none, or the note is none of ours."""
+    """Return the job that was accepted last; None if there was none, or its key holds something else."""
     try:
         holder = connection.get(keys.TRAINING)
     except redis.ResponseError as error:

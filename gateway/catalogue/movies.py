@@ -1,4 +1,4 @@
-"""All movies in memory, already encoded: an answer is put together, not serialised. And who the users are."""
+"""Keeps movies, already encoded, and user ids in memory, so that an answer is joined and not serialised."""
 
 from array import array
 from bisect import bisect_left
@@ -13,7 +13,7 @@ _HIGHEST_LISTED = 2**21
 
 
 class Catalogue:
-    """The movies of one data set.
+    """The movies and users of one data set.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Catalogue:
     fragments : dict of int to bytes
         ``{"id":1,"title":"...","genres":[...]`` of each movie: an object that is not closed yet.
     user_ids : array of int
-        Who has rated anything, ascending; four bytes each.
+        Users who have rated anything, ascending; four bytes each.
     """
 
     def __init__(self, fingerprint: str, fragments: dict[int, bytes], user_ids: "array[int]") -> None:

@@ -17,7 +17,7 @@ class Admission:
     Parameters
     ----------
     workers : Workers
-        Who is there to compute it.
+        Which workers are alive.
     queue_cap : int
         Waiting jobs above which new work is refused.
 

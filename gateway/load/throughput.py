@@ -1,4 +1,4 @@
-"""How fast questions are answered, and so how many of them can be answered in time."""
+"""Measures how fast questions are answered, and so how many of them can be answered in time."""
 
 import math
 import time
@@ -7,12 +7,12 @@ from collections import deque
 from shared.contract.jobs import BATCH_LIMIT
 
 TARGET_SECONDS = 0.5
-"""How long an accepted question should wait at most: well below every sensible wait budget, and no longer
-than one who waits minds. More would only lengthen the queue, not the rate."""
+"""How long an accepted question should wait at most: well below every sensible wait budget, and short enough
+that people do not mind. More would only lengthen the queue, not the rate."""
 
 _WINDOW_SECONDS = 1.0
 _LIMIT_SECONDS = 0.005
-"""For which a limit holds: under overload it is asked for ten thousand times a second."""
+"""How long a limit holds: under overload it is asked for ten thousand times a second."""
 
 _FIRST_BATCHES = 8
 """Batches that each worker is given before its speed is known."""

@@ -21,7 +21,7 @@ _TOTAL = re.compile(rb"[0-9]{1,18}")
 
 
 class Workers:
-    """The workers as their heartbeats show them.
+    """Knows the workers by their heartbeats.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class Workers:
         self._looking = self._asked = False
         self.serving: list[Heartbeat] = []
         self.able_workers = 0
-        """Those of them that have a model and answer what is asked."""
+        """Those of them that have a model."""
         self.warming: list[Heartbeat] = []
         self.training: list[Heartbeat] = []
         self.waiting_jobs = 0
         self.versions: frozenset[str] = frozenset({version} if version else ())
         """Model versions in service; when the last worker is gone, those that it had."""
         self.clock = RedisClock()
-        """Of deadlines."""
+        """Redis' time, by which deadlines go."""
         self.counters: dict[str, int] = {}
         """Totals over all workers, see :class:`shared.contract.keys.Counter`."""
 
@@ -79,7 +79,7 @@ class Workers:
         return max(self.versions, default=None)
 
     async def look(self) -> None:
-        """Read how it is at this moment; that Redis does not answer is noted, not raised.
+        """Read which workers are alive; that Redis does not answer is noted, not raised.
 
         A call that comes while it is being done has it done once more, however many calls there are.
         """

@@ -1,8 +1,7 @@
-"""Answers in this process's memory, ready to be sent: the first place that a request is looked for.
+"""Caches answers in this process, ready to be sent: the first place where a request is looked up.
 
-An answer is kept for as long as it is true. Whoever knows that one no longer is (another model, another
-import, changed ratings) says so here, and the time to live bounds what nobody could say, for example while
-Redis is away.
+An answer is kept for as long as it is true. Another model, another import and changed ratings drop it; the
+time to live bounds what could not be heard of, for example while Redis is away.
 """
 
 import gzip
@@ -18,13 +17,13 @@ import xxhash
 
 _SMALLEST_COMPRESSED = 1024
 _COMPRESSION_LEVEL = 1
-"""Of gzip: a ranking shrinks to a sixth at every level, and the first takes the least time."""
+"""A ranking shrinks to a sixth at every level of gzip, and the first takes the least time."""
 
 _LARGEST_SHARE = 16
-"""No single answer may take more than this part of the memory."""
+"""No single answer may take more than this part of the cache."""
 
 _OVERHEAD_BYTES = 600
-"""Of an answer's objects, beside its body."""
+"""Taken by an answer's objects, beside its body."""
 
 _OWNERS = 1024
 """Owners are told apart by so many counters; two that share one only lose an answer now and then."""
@@ -86,7 +85,7 @@ class Answer:
 
     @property
     def missed_head(self) -> bytes:
-        """The head for those who had to wait for the answer."""
+        """The head for requests that had to wait for the answer."""
         return self.head.replace(b"x-cache: hit", b"x-cache: miss", 1)
 
     @property
@@ -109,8 +108,8 @@ class Answer:
 def accepts_gzip(accept_encoding: bytes) -> bool:
     """Tell whether an ``Accept-Encoding`` allows gzip, and does not rather want the plain body.
 
-    See RFC 9110, 12.5.3: ``*`` is about what is not named, and a weight of 0 refuses. A part that nobody can
-    read is passed over. Clients send few different values, so that hardly one is read twice.
+    See RFC 9110, 12.5.3: ``*`` is about what is not named, and a weight of 0 refuses. A part that cannot
+    be read is passed over. Clients send few different values, so that hardly one is read twice.
     """
     if len(accept_encoding) > _LONGEST_REMEMBERED:
         return _read_accept_encoding.__wrapped__(accept_encoding)
@@ -131,7 +130,7 @@ def _read_accept_encoding(accept_encoding: bytes) -> bool:
 
 
 class AnswerCache:
-    """The answers that were asked for last.
+    """Keeps the answers that were asked for last.
 
     Parameters
     ----------
@@ -150,7 +149,7 @@ class AnswerCache:
         self.size = 0
         """Bytes in use."""
         self.answered = 0
-        """Requests that were answered from here; whoever reports them starts anew."""
+        """Requests that were answered from here; the reader of this number resets it."""
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -192,19 +191,19 @@ class AnswerCache:
             self._drop(next(iter(self._answers)))
 
     def forget(self, paths: Iterable[bytes], owner: int) -> None:
-        """Drop what is no longer true of one user or movie."""
+        """Drop what is no longer true of a user or movie."""
         self._changes[owner % _OWNERS] += 1
         for path in paths:
             self._drop(path)
 
     def clear(self) -> None:
-        """Drop everything: a new model, or new data."""
+        """Drop everything, because of a new model or new data."""
         self._epoch += 1
         self._answers.clear()
         self.size = 0
 
     def take_hits(self) -> dict[str, int]:
-        """Return how often each counted thing was answered since the last time, and start anew."""
+        """Return how often each counted thing was answered since the last time, and reset that."""
         hits: dict[str, int] = {}
         for answer in self._answers.values():
             if answer.hits and answer.member:

@@ -1,4 +1,4 @@
-"""Rankings in Redis, as gateways read them."""
+"""Reads rankings from Redis, many in one round trip."""
 
 import time
 
@@ -34,7 +34,7 @@ class RankingCache:
         Raises
         ------
         RedisError
-            If it does not answer; for a moment after that nobody waits for it again.
+            If it does not answer; for a moment after that it is not asked again.
         """
         if time.monotonic() < self._away_until:
             raise RedisConnectionError("the cache did not answer a moment ago")

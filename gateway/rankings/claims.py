@@ -48,17 +48,17 @@ class Claims:
         The same Redis for RQ, which only puts commands together; nothing is sent through it.
     clock : RedisClock
         For the deadlines of jobs.
-    patience_seconds : float
-        How long from now the answer to a job is of use.
+    deadline_seconds : float
+        How long from now the answer to a job is waited for.
     """
 
     def __init__(
-        self, queue: redis.asyncio.Redis, jobs: redis.Redis, clock: RedisClock, patience_seconds: float
+        self, queue: redis.asyncio.Redis, jobs: redis.Redis, clock: RedisClock, deadline_seconds: float
     ) -> None:
         self._queue = queue
         self._jobs = jobs
         self._clock = clock
-        self._patience_seconds = patience_seconds
+        self._deadline_seconds = deadline_seconds
         self._claim = queue.register_script(CLAIM_SCRIPT)
 
     async def claim_and_queue(self, batch: Batch) -> list[bytes | None]:
@@ -71,7 +71,7 @@ class Claims:
         return holders
 
     async def queue(self, kind: Kind, questions: Sequence[PendingQuestion], job_id: str) -> None:
-        """Claim questions, whoever holds them, and queue their job."""
+        """Queue a job for questions, and claim them even if another job holds them."""
         async with self._queue.pipeline(transaction=True) as pipeline:
             take_claims(pipeline, (pending.question for pending in questions), job_id)
             for words in self._commands(kind, questions, job_id):
@@ -99,7 +99,7 @@ class Claims:
             RULES[kind].job,
             [pending.question.subject for pending in questions],
             job_id=job_id,
-            deadline=self._clock.now() + self._patience_seconds,
+            deadline=self._clock.now() + self._deadline_seconds,
             changes=[pending.changes for pending in questions],
         )
 

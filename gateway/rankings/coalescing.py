@@ -1,4 +1,4 @@
-"""Many single questions, few calls."""
+"""Joins single calls into few for many."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +30,7 @@ class Coalescer(Generic[K, V]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: K) -> V:
-        """Return the answer to one question; an error of a call is raised to all whom it should answer."""
+        """Return the answer to one question; an error of a call is raised to all that it should answer."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[V] = loop.create_future()
         self._waiting.append((key, future))
@@ -49,13 +49,13 @@ class Coalescer(Generic[K, V]):
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(error)
-                            future.exception()  # whoever asked may have left
+                            future.exception()  # the caller may have left
                 else:
                     for (_, future), value in zip(batch, values, strict=True):
                         if not future.done():
                             future.set_result(value)
         finally:
-            # Not by a callback: one who asks before that is run would wait for a call that is over.
+            # Not by a callback: a question before that has run would wait for a call that is over.
             self._tasks.discard(cast(asyncio.Task[None], asyncio.current_task()))
             for _, future in batch + self._waiting:  # after a cancellation
                 future.cancel()

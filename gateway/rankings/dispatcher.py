@@ -77,7 +77,7 @@ class Dispatcher:
     jobs : redis.Redis
         The same Redis for RQ, which only puts commands together; nothing is sent through it.
     workers : Workers
-        Who is there to work.
+        Which workers are alive.
     admission : Admission
         Refuses what would not be answered in time.
     require_subject : callable
@@ -177,19 +177,23 @@ class Dispatcher:
                 await waiter
             except TimeoutError:
                 raise StillWorkingError(pending.job_id) from None
-        ranking = pending.outcome
-        assert ranking is not None  # it was resolved
-        if isinstance(ranking, Exception):
-            raise ranking
-        # Its count of changes was compared when it was read.
-        fresh = ranking.is_fresh(self._workers.versions, fingerprint, ranking.changes)
-        return Found(ranking, cached=False, fresh=fresh)
+        return self._computed(pending, fingerprint)
 
     def _start(self, question: Question, fingerprint: str, changes: int) -> PendingQuestion:
         self._admission.admit(len(self.pending))
         pending = self._batcher.add(question, fingerprint, changes)
         self.pending[question] = pending
         return pending
+
+    def _computed(self, pending: PendingQuestion, fingerprint: str) -> Found:
+        """Return the answer to a question that was resolved, or raise why there is none."""
+        ranking = pending.outcome
+        assert ranking is not None
+        if isinstance(ranking, Exception):
+            raise ranking
+        # Its count of changes was compared when it was read.
+        fresh = ranking.is_fresh(self._workers.versions, fingerprint, ranking.changes)
+        return Found(ranking, cached=False, fresh=fresh)
 
     def _send(self, batch: Batch) -> None:
         self._tasks.spawn(self._sender.send(batch))

@@ -1,4 +1,4 @@
-"""Listens to the workers: what they have answered, what has changed, who comes and goes."""
+"""Listens to the workers: what they answered, what changed, which of them come and go."""
 
 import asyncio
 import time

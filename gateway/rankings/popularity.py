@@ -1,6 +1,5 @@
 """Counts what is asked most, and has it computed before it is asked again."""
 
-import asyncio
 import time
 import uuid
 from collections import Counter
@@ -16,7 +15,7 @@ from shared.contract import keys
 from shared.contract.jobs import BATCH_LIMIT, QueueName
 from shared.contract.kinds import RULES, Kind
 from shared.contract.question import Question
-from shared.queue.jobs import enqueue_rankings
+from shared.queue.jobs import ranking_commands
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +40,7 @@ class Popularity:
     queue : redis.asyncio.Redis
         Of the counts.
     jobs : redis.Redis
-        The same Redis for RQ, which is not asynchronous; used in a thread.
+        The same Redis for RQ, which only puts commands together; nothing is sent through it.
     workers : Workers
         Tells whether one of them warms.
     answer_cache : AnswerCache
@@ -99,18 +98,22 @@ class Popularity:
         if len(wanted) < len(asked):  # what is none of ours shall not take the place of what is
             await self._queue.zrem(keys.ASKED, *(m for m in asked if keys.parse_asked(m) is None))
         if wanted:
-            await asyncio.to_thread(self._enqueue, wanted)
+            await self._queue_jobs(wanted)
             log.info("warming", version=version, data=fingerprint, rankings=len(wanted))
 
-    def _enqueue(self, asked: list[Question]) -> None:
-        for kind in Kind:
-            ids = [subject for asked_kind, subject in asked if asked_kind is kind]
-            for start in range(0, len(ids), BATCH_LIMIT):
-                enqueue_rankings(
-                    self._jobs,
-                    RULES[kind].job,
-                    ids[start : start + BATCH_LIMIT],
-                    job_id=uuid.uuid4().hex,
-                    deadline=self._workers.clock.now() + _WARM_DEADLINE_SECONDS,
-                    queue=QueueName.WARM,
-                )
+    async def _queue_jobs(self, wanted: list[Question]) -> None:
+        """Queue what is wanted; in no thread, since a database that hangs may hold all of them."""
+        async with self._queue.pipeline(transaction=True) as pipeline:
+            for kind in Kind:
+                ids = [question.subject for question in wanted if question.kind is kind]
+                for start in range(0, len(ids), BATCH_LIMIT):
+                    for words in ranking_commands(
+                        self._jobs,
+                        RULES[kind].job,
+                        ids[start : start + BATCH_LIMIT],
+                        job_id=uuid.uuid4().hex,
+                        deadline=self._workers.clock.now() + _WARM_DEADLINE_SECONDS,
+                        queue=QueueName.WARM,
+                    ):
+                        pipeline.execute_command(*words)
+            await pipeline.execute()

@@ -11,6 +11,7 @@ from gateway.rankings.dispatcher import StillWorkingError
 from gateway.rankings.kinds import ANSWERS
 from shared.contract import keys
 from shared.contract.question import Question
+from shared.rankings.ranking import Ranking
 
 
 async def answer_ranking(context: GatewayContext, question: Question, *, wait: bool) -> tuple[Answer, bool]:
@@ -51,19 +52,23 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
             return None
         # Only now that it is known to exist: what is counted is also computed ahead.
         context.popularity.count(member)
-        answer = Answer(
-            rendering.ranking(question.kind, ranking, catalogue),
-            ranking.version,
-            ANSWERS[question.kind].about.cache_control,
-            member,
-            data=catalogue.fingerprint,
-            outdated=ranking.outdated,
-        )
+        answer = _render(question, ranking, catalogue, member)
         if found.fresh:
             context.answer_cache.put(path, subject, token, answer)
         return answer, found.cached
 
     return await context.of_one_data_set(read)
+
+
+def _render(question: Question, ranking: Ranking, catalogue: Catalogue, member: str) -> Answer:
+    return Answer(
+        rendering.ranking(question.kind, ranking, catalogue),
+        ranking.version,
+        ANSWERS[question.kind].about.cache_control,
+        member,
+        data=catalogue.fingerprint,
+        outdated=ranking.outdated,
+    )
 
 
 def accepted_ranking(question: Question, job_id: str, prefix: str) -> Response:

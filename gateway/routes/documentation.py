@@ -1,4 +1,4 @@
-"""Pages on which the API can be read and tried.
+"""Serves the pages on which the API can be read and tried.
 
 Their scripts come with a package and are served from here, so that they work where there is no network, and
 no page has a script of its own in it, which strict rules of a proxy would forbid.

@@ -1,4 +1,4 @@
-"""Which models there are, and training a new one."""
+"""Lists models, and trains a new one."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ from shared.errors import ArtifactError, ConfigurationError
 
 router = APIRouter(prefix="/models", tags=["models"])
 writing = APIRouter(prefix="/models", tags=["models"], route_class=AdminRoute, dependencies=[Depends(bearer)])
-"""What only the administrator may do."""
+"""Routes for the administrator only."""
 
 _VERSION_EXAMPLE = "20261122T201530Z-svd-1f3c9a"
 

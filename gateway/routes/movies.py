@@ -1,4 +1,4 @@
-"""What a movie is, and what is most like it."""
+"""Tells what a movie is, and which movies are most like it."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a user rated, and what to watch next."""
+"""Tells what a user rated, and what to watch next."""
 
 import asyncio
 from typing import Annotated

@@ -243,7 +243,7 @@ def _stated_md5(client: httpx.Client, url: str) -> str | None:
 
 
 def _check_resolves(url: str) -> None:
-    """Refuse a host whose name does not resolve in time: the resolver's own patience is half a minute."""
+    """Refuse a host whose name does not resolve in time: the resolver itself tries for half a minute."""
     host = httpx.URL(url).host
     if not host or proxy_for(httpx.URL(url)) is not None:
         return

@@ -44,6 +44,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["/nonexistent", None])
 def test_training_and_plots_without_a_home(
     tmp_path: Path, as_a_stranger: list[str], installation: Path, home: str | None

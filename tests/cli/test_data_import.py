@@ -80,6 +80,7 @@ def test_a_doubt_is_one_line_that_names_the_option(table: Path, tmp_path: Path) 
     assert "101 ratings" in imported.stdout
 
 
+@pytest.mark.slow
 def test_a_zip_is_data_for_every_command(tmp_path: Path) -> None:
     generate(tmp_path / "made", n_ratings=500, n_users=20, n_movies=60, seed=1)
     with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:

@@ -278,6 +278,7 @@ def test_an_import_that_is_killed_keeps_nobody_waiting(engine: Engine, files: Pa
         assert second.process.wait(60) == 0, second.output
 
 
+@pytest.mark.slow
 def test_imports_at_once_come_one_after_the_other(engine: Engine, files: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     generate(other, n_ratings=3_000, n_users=70, n_movies=160)

@@ -24,7 +24,7 @@ from tests.processes import Command, Gateway, wait_for
 from worker.training.pipeline import train
 
 STALE_SECONDS = 0.5
-"""What docs/architecture.md says: a gateway takes over an import within half a second."""
+"""What docs/architecture.md says: a gateway notices an import within half a second."""
 
 SLACK_SECONDS = 2.0
 """What a busy machine may add."""
@@ -62,7 +62,7 @@ class Running:
             answer = self.gateway.client.get(PATHS[0])
             return bool(answer.headers.get("X-Data-Version") == fingerprint)
 
-        wait_for(seen, "the import is taken over", STALE_SECONDS + SLACK_SECONDS)
+        wait_for(seen, "the import is noticed", STALE_SECONDS + SLACK_SECONDS)
         answers = {}
         for path in PATHS:
             answer = self.gateway.client.get(path)

@@ -12,15 +12,8 @@ import pytest
 from shared.contract import keys
 from shared.contract.kinds import Kind
 from tests.processes import wait_for
-from tests.system.stages import (
-    LONG_TRAINING,
-    WAIT_BUDGET_SECONDS,
-    RunningUp,
-    frozen,
-    run_up,
-    suggestions,
-    timed,
-)
+from tests.system.probes import WAIT_BUDGET_SECONDS, frozen, suggestions, timed
+from tests.system.services import LONG_TRAINING, RunningUp, run_up
 
 pytestmark = pytest.mark.system
 

@@ -7,14 +7,9 @@ import pytest
 
 from shared.contract import keys
 from shared.contract.kinds import Kind
-from tests.system.stages import (
-    SERVING,
-    WAIT_BUDGET_SECONDS,
-    RunningUp,
-    run_up,
-    suggestions,
-    timed,
-)
+from tests.system.probes import WAIT_BUDGET_SECONDS, suggestions, timed
+from tests.system.services import RunningUp, run_up
+from tests.system.stages import SERVING
 
 pytestmark = pytest.mark.system
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.stages import RunningPieces, Watch, run_pieces
+from tests.system.services import RunningPieces, Watch, run_pieces
 
 pytestmark = pytest.mark.system
 
@@ -109,7 +109,7 @@ def test_a_damaged_version_that_is_published(disk: Disk) -> None:
 
     job = running.train()
     watch.until(lambda: running.client.get(job).json()["state"] == "finished", "a good one")
-    watch.until(lambda: served(running) not in {before, damaged}, "it is taken over")
+    watch.until(lambda: served(running) not in {before, damaged}, "the workers switched to it")
     assert not watch.wrong
     assert refused() == [line]
 
@@ -143,7 +143,7 @@ def test_a_disk_that_is_full(disk: Disk) -> None:
     assert f"could not be stored in {running.data_dir / 'model'}" in error
     assert "The old one stays" in error
     version = running.wait_until_finished(running.train())["result"]["model_version"]
-    watch.until(lambda: served(running) == version, "the next one is taken over")
+    watch.until(lambda: served(running) == version, "the workers switched to the next one")
     assert not watch.wrong
 
 

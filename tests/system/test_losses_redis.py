@@ -22,17 +22,8 @@ from shared.queue.connections import connect
 from shared.redis_server.server import RedisServer
 from tests.processes import wait_for
 from tests.system.conftest import Up
-from tests.system.stages import (
-    QUICK_TRAINING,
-    WAIT_BUDGET_SECONDS,
-    RunningPieces,
-    answers,
-    flushed,
-    frozen,
-    run_pieces,
-    suggestions,
-    timed,
-)
+from tests.system.probes import WAIT_BUDGET_SECONDS, answers, flushed, frozen, suggestions, timed
+from tests.system.services import QUICK_TRAINING, RunningPieces, run_pieces
 
 pytestmark = pytest.mark.system
 

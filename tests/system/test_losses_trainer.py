@@ -16,19 +16,9 @@ import pytest
 
 from shared.queue.jobs import fetch_job
 from tests.processes import alive, wait_for
-from tests.system.stages import (
-    LONG_TRAINING,
-    TRAINER_DEQUEUED,
-    TRAINER_LOOKS_AROUND,
-    TRAINER_REGISTERED,
-    TRAINING,
-    RunningPieces,
-    Stage,
-    Watch,
-    pass_time,
-    ready,
-    run_pieces,
-)
+from tests.system.probes import ready
+from tests.system.services import LONG_TRAINING, RunningPieces, Watch, pass_time, run_pieces
+from tests.system.stages import TRAINER_DEQUEUED, TRAINER_LOOKS_AROUND, TRAINER_REGISTERED, TRAINING, Stage
 
 pytestmark = pytest.mark.system
 

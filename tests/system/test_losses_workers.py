@@ -20,17 +20,9 @@ from shared.contract.kinds import Kind
 from shared.queue.jobs import open_queue
 from shared.rankings import claims
 from tests.processes import wait_for
-from tests.system.stages import (
-    ANSWERS_13,
-    SERVING,
-    WAIT_BUDGET_SECONDS,
-    RunningUp,
-    frozen,
-    pass_time,
-    run_up,
-    suggestions,
-    timed,
-)
+from tests.system.probes import WAIT_BUDGET_SECONDS, frozen, suggestions, timed
+from tests.system.services import RunningUp, pass_time, run_up
+from tests.system.stages import ANSWERS_13, SERVING
 
 pytestmark = pytest.mark.system
 

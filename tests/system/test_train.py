@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import Command, wait_for
-from tests.system.stages import QUICK_TRAINING, run_pieces
+from tests.system.services import QUICK_TRAINING, run_pieces
 
 pytestmark = pytest.mark.system
 

@@ -14,7 +14,7 @@ from shared.queue.connections import connect
 from tests.conftest import PROJECT
 from tests.processes import alive, wait_for
 from tests.system.conftest import Up
-from tests.system.stages import flushed
+from tests.system.probes import flushed
 
 pytestmark = pytest.mark.system
 
@@ -85,7 +85,7 @@ def test_a_second_start_reuses_data_and_model_and_is_fast(up: Up, tmp_path: Path
         assert again.token() == token
 
 
-def test_a_retraining_is_taken_over_without_a_failed_request(up: Up) -> None:
+def test_workers_switch_to_a_new_model_without_failing_a_request(up: Up) -> None:
     (before,) = up.workers()
     body = {"algorithm": "svd", "parameters": {"n_epochs": 40, "seed": 3}}
     accepted = up.client.post("/api/v1/models", json=body, headers=up.token())
@@ -100,7 +100,7 @@ def test_a_retraining_is_taken_over_without_a_failed_request(up: Up) -> None:
     statuses, versions, progress = set(), set(), []
     user = 0
 
-    def taken_over() -> bool:
+    def switched() -> bool:
         nonlocal user
         user = user % 100 + 1
         answer = up.client.get(f"/api/v1/users/{user}/suggested_movies")
@@ -114,7 +114,7 @@ def test_a_retraining_is_taken_over_without_a_failed_request(up: Up) -> None:
             state["state"] == "finished" and list(up.workers().values()) == [2] and before not in up.workers()
         )
 
-    wait_for(taken_over, "both workers have the new model")
+    wait_for(switched, "both workers have the new model")
     (after,) = up.workers()
     result = up.client.get(job).json()["result"]
     assert result["model_version"] == after != before

@@ -195,6 +195,7 @@ def storm(workers: list[Command]) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("queue", "outcome"), [(QueueName.SERVE, JobStatus.FINISHED), (QueueName.TRAIN, JobStatus.FAILED)]
 )

@@ -29,7 +29,7 @@ class Stop:
         self._first = 0.0
 
     def listen(self) -> None:
-        """Take over both signals; in the main thread only."""
+        """Handle both signals; in the main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 

@@ -8,7 +8,7 @@ from shared.artifacts.store import ArtifactStore
 from shared.contract.question import Question
 from shared.errors import ArtifactError
 from shared.rankings.ranking import Ranking
-from worker.serving.rankings import RANKERS
+from worker.serving.rankers import RANKERS
 from worker.serving.snapshots import Snapshots
 from worker.serving.switching import ModelSwitch
 

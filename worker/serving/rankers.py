@@ -29,7 +29,7 @@ _NOTHING: tuple[NDArray[np.intp], Float] = (np.empty(0, dtype=np.intp), np.empty
 
 def suggest(loaded: LoadedModel, snapshots: Snapshots, questions: Sequence[Question]) -> list[Ranking | None]:
     """Rank the movies that users have not rated; None for a user without ratings."""
-    user_ids = [user_id for _, user_id in questions]
+    user_ids = [question.subject for question in questions]
     with snapshots.take(loaded) as snapshot:
         ratings = ratings_of(snapshot.connection, set(user_ids))
     left_out = snapshot.left_out
@@ -67,7 +67,8 @@ def find_similar(
     similarity = loaded.similarities[DEFAULT_SIMILARITY]
     nearest: list[NDArray[np.intp]] = []
     cosines: list[Float] = []
-    for column in loaded.model.columns(np.array([movie_id for _, movie_id in questions], dtype=np.int32)):
+    movie_ids = np.array([question.subject for question in questions], dtype=np.int32)
+    for column in loaded.model.columns(movie_ids):
         # A movie that was imported after the training has no neighbours yet.
         known = column >= 0 and (left_out is None or not left_out[column])
         found = similarity.nearest(int(column), left_out) if known else _NOTHING

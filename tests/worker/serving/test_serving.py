@@ -12,7 +12,7 @@ from shared.database import bulk
 from shared.errors import ArtifactError
 from tests.conftest import Trained, rank
 from worker.serving import Serving
-from worker.serving.rankings import RANKERS
+from worker.serving.rankers import RANKERS
 from worker.training.pipeline import train
 
 
@@ -41,8 +41,8 @@ def test_a_batch_gives_the_same_bytes_as_single_jobs(
     serving: Serving, user_ids: list[int], kind: Kind
 ) -> None:
     together = rank(serving, kind, user_ids)
-    for entity_id, ranking in zip(user_ids, together, strict=True):
-        assert rank(serving, kind, [entity_id])[0].to_bytes() == ranking.to_bytes()
+    for subject, ranking in zip(user_ids, together, strict=True):
+        assert rank(serving, kind, [subject])[0].to_bytes() == ranking.to_bytes()
 
 
 def test_a_movie_the_model_does_not_know_is_like_none(serving: Serving) -> None:
@@ -132,7 +132,7 @@ def test_a_serving_worker_needs_no_training_libraries() -> None:
         "heavy = {'surprise', 'sklearn', 'pandas', 'pyarrow', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_ranks_are_those_of_a_plain_computation(serving: Serving, trained: Trained) -> None:

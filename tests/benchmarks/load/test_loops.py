@@ -10,71 +10,12 @@ from itertools import islice
 from typing import Any
 
 import pytest
-import uvicorn
 
-from benchmarks.load.contract import Load, ordered, percentiles, zipf
-from benchmarks.load.generator import find_wrk, run_hits, run_load
+from benchmarks.load.contract import Load, ordered
+from benchmarks.load.generator import run_load
 from shared.errors import ServiceError
 from shared.processes.children import free_port
-
-Scope = dict[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class CountingApp:
-    """Answers by path, and remembers what it was asked and over which connections."""
-
-    def __init__(self) -> None:
-        self.paths: list[str] = []
-        self.clients: set[tuple[str, int]] = set()
-        self.first_asked = 0.0
-        self.lock = asyncio.Lock()
-
-    async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["path"]
-        self.paths.append(path)
-        self.first_asked = self.first_asked or time.time()
-        self.clients.add(tuple(scope["client"]))
-        status, body, headers = 200, b"x" * 3000, [(b"x-model-version", b"V1")]
-        if path == "/missing":
-            status, body = 404, b""
-        elif path == "/unchanged":
-            status, body = 304, b""
-        elif path == "/slow":
-            await asyncio.sleep(0.2)
-        elif path == "/one-at-a-time":
-            async with self.lock:
-                await asyncio.sleep(0.02)
-        elif path == "/long":
-            body *= 500
-        elif path == "/last":
-            headers.append((b"connection", b"close"))
-        headers.append((b"x-cache", b"hit" if path == "/cached" else b"miss"))
-        if status != 304:
-            headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-
-@pytest.fixture
-def app() -> CountingApp:
-    return CountingApp()
-
-
-@pytest.fixture
-def port(app: CountingApp) -> Iterator[int]:
-    number = free_port()
-    config = uvicorn.Config(app, port=number, lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    yield number
-    server.should_exit = True
-    thread.join()
+from tests.benchmarks.load.conftest import CountingApp
 
 
 @contextmanager
@@ -299,60 +240,8 @@ def test_without_a_server_an_open_loop_counts_errors_and_a_closed_one_says_so() 
         run_load(Load(port, ["/"], seconds=0.5, connections=3))
 
 
-def test_zipf_is_reproducible_and_skewed() -> None:
-    first, again, other = (list(islice(zipf(1000, 1.0, seed), 20_000)) for seed in (1, 1, 2))
-    assert first == again != other
-    assert set(first) <= set(range(1000))
-    counts = collections.Counter(first)
-    # The sum of 1 / rank over 1000 ranks is 7.49: the first has 13.4 % of all draws, the tenth 1.3 %.
-    assert 0.12 < counts[0] / 20_000 < 0.15
-    assert 0.009 < counts[9] / 20_000 < 0.018
-    flat = collections.Counter(islice(zipf(1000, 0.0, 1), 20_000))
-    assert flat[0] < 60
-
-
 def test_zipf_load_asks_what_the_law_says(app: CountingApp, port: int) -> None:
     load = Load(port, [f"/{n}" for n in range(100)], seconds=0.5, connections=1, order="zipf", seed=3)
     run_load(load)
     assert app.paths == list(islice(ordered(load.paths, load), len(app.paths)))
     assert app.paths.count("/0") > 5 * app.paths.count("/50")
-
-
-def test_percentiles_are_values_that_were_seen() -> None:
-    assert percentiles(list(range(1, 201))) == {"p50": 100, "p90": 180, "p99": 198, "max": 200}
-    assert percentiles([7.0]) == {"p50": 7.0, "p90": 7.0, "p99": 7.0, "max": 7.0}
-
-
-@pytest.mark.skipif(find_wrk() is None, reason="wrk is not installed")
-def test_wrk_is_read_right(app: CountingApp, port: int) -> None:
-    paths = ["/a", "/b", "/missing", "/d"]
-    outcome = run_hits(Load(port, paths, seconds=1, connections=4))
-    assert set(app.paths) == set(paths)
-    assert len(app.clients) <= outcome.connections + 1  # wrk looks first whether anybody is there
-    good, bad = outcome.statuses["200"], outcome.statuses["400 and above"]
-    assert good + bad == outcome.requests
-    assert 0.2 < bad / outcome.requests < 0.3
-    assert abs(len(app.paths) - outcome.requests) <= 2 * outcome.connections
-    assert 0.9 < outcome.seconds < 2
-    assert outcome.latency_ms["max"] < 1000 * outcome.seconds
-    assert 0 < outcome.latency_ms["p50"] <= outcome.latency_ms["p99"] <= outcome.latency_ms["max"]
-    assert outcome.bytes_received > good * 3000
-    assert outcome.connection_errors == 0
-
-
-@pytest.mark.skipif(find_wrk() is None, reason="wrk is not installed")
-def test_wrk_draws_the_same_keys(app: CountingApp, port: int) -> None:
-    load = Load(port, [f"/{n}" for n in range(100)], seconds=1, connections=1, order="zipf", seed=3)
-    run_hits(load)
-    drawn = ordered(load.paths, load)
-    next(drawn)  # wrk makes one request to look at it, and does not send it
-    assert app.paths == list(islice(drawn, len(app.paths)))
-
-
-def test_hits_without_wrk_are_made_by_ourselves(
-    app: CountingApp, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert find_wrk() is None
-    outcome = run_hits(Load(port, ["/cached"], seconds=0.3, connections=2))
-    assert outcome.cache == {"hit": outcome.requests}

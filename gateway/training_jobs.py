@@ -1,6 +1,5 @@
 """Accepts trainings, one at a time."""
 
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +11,10 @@ from rq.job import JobStatus
 from gateway.http import urls
 from gateway.http.problems import TrainingRuns
 from shared.contract import keys
-from shared.contract.jobs import QueueName
+from shared.contract.jobs import QueueName, is_job_id
 from shared.queue.damage import is_damage
 from shared.queue.jobs import enqueue_training, fetch_job
 
-_JOB_ID = re.compile(rb"[0-9a-f]{32}")
 _UNFINISHED = {
     JobStatus.CREATED,
     JobStatus.QUEUED,
@@ -84,7 +82,7 @@ def _holder(connection: redis.Redis) -> str | None:
         if is_damage(error):
             return None
         raise
-    if not isinstance(holder, bytes) or _JOB_ID.fullmatch(holder) is None:
+    if not isinstance(holder, bytes) or not is_job_id(holder):
         return None
     return holder.decode()
 

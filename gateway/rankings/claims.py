@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from gateway.http.problems import ComputationFailed, QueueUnreachable
 from gateway.rankings.batching import Batch
 from gateway.rankings.pending import PendingQuestion, PendingQuestions
+from shared.contract.jobs import is_job_id
 from shared.contract.kinds import RULES, Kind
 from shared.contract.question import Question
 from shared.queue.clock import RedisClock
@@ -23,7 +24,6 @@ from shared.rankings.claims import (
     SETTLED,
     claim_arguments,
     give_up_claims,
-    is_job_id,
     take_claims,
 )
 

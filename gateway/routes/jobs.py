@@ -1,6 +1,5 @@
 """Tells how a job is doing."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from rq.job import JobStatus
 from gateway.context import GatewayContext, context_of
 from gateway.http.problems import InvalidRequest, QueueUnreachable, UnknownJob, documented
 from gateway.http.responses import json_answer
+from shared.contract.jobs import is_job_id
 from shared.queue.damage import is_damage
 from shared.queue.job_errors import INTERNAL_ERROR, JobError
 from shared.queue.jobs import MovierecJob, fetch_job
@@ -68,7 +68,7 @@ def job(
     context: Annotated[GatewayContext, Depends(context_of)],
 ) -> Response:
     """State, progress, and in the end result or error. Finished trainings are kept for a week."""
-    found = fetch_job(job_id, context.jobs) if re.fullmatch(r"[0-9a-f]{32}", job_id) else None
+    found = fetch_job(job_id, context.jobs) if is_job_id(job_id) else None
     if found is None:
         raise UnknownJob(f"There is no job {job_id[:64]!r}, or it is no longer kept.")
     return json_answer(request, orjson.dumps(_describe(found)), version=None)

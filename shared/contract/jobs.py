@@ -1,5 +1,6 @@
 """The queues, and the only functions that their jobs may name."""
 
+import re
 from enum import StrEnum
 
 from shared.contract.kinds import RULES
@@ -24,3 +25,11 @@ ALLOWED_JOBS = frozenset({TRAIN_JOB, *(rule.job for rule in RULES.values())})
 
 BATCH_LIMIT = 128
 """Most ids in one job."""
+
+_JOB_ID = re.compile("[0-9a-f]{32}")
+
+
+def is_job_id(value: str | bytes) -> bool:
+    """Tell whether something is the id of a job of ours: what is in Redis, anybody may have written."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return _JOB_ID.fullmatch(text) is not None

@@ -4,7 +4,6 @@ A gateway claims a question together with queuing its job. The worker settles th
 written, or frees it if there is none. A gateway gives a question up if workers die of it.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -35,8 +34,6 @@ GIVEN_UP_TTL = timedelta(minutes=1)
 CLAIM_SCRIPT = load_script(__package__, "claim")
 _SETTLE_SCRIPT = load_script(__package__, "settle")
 
-_JOB_ID = re.compile(rb"[0-9a-f]{32}")
-
 
 def claim_arguments(
     questions: Iterable[Question], job_id: str, commands: Sequence[Sequence[Any]]
@@ -54,11 +51,6 @@ def claim_arguments(
     """
     words = [word for command in commands for word in (len(command), *command)]
     return _keys(questions), [job_id, _milliseconds(CLAIM_TTL), *words]
-
-
-def is_job_id(holder: bytes) -> bool:
-    """Tell whether a claim holds the id of a job: anybody may have written it."""
-    return _JOB_ID.fullmatch(holder) is not None
 
 
 def take_claims(pipeline: AnyPipeline, questions: Iterable[Question], job_id: str) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from shared.contract.jobs import ALLOWED_JOBS, is_job_id
 from shared.contract.kinds import RULES, Kind
 from shared.contract.news import News, RankingEvent
 
@@ -22,3 +23,15 @@ def test_every_kind_has_a_rule() -> None:
         Kind.SUGGESTED: (150, 3),
         Kind.SIMILAR: (100, 2),
     }
+
+
+def test_jobs_have_the_names_under_which_other_releases_queue_them() -> None:
+    assert {"worker.jobs.suggest", "worker.jobs.find_similar", "worker.jobs.train"} == ALLOWED_JOBS
+
+
+@pytest.mark.parametrize("value", ["a" * 32, b"0123456789abcdef" * 2])
+def test_ids_of_jobs_are_told_from_other_text(value: str | bytes) -> None:
+    assert is_job_id(value)
+    assert not is_job_id(value[:-1])
+    assert not is_job_id(value.replace("a", "A") if isinstance(value, str) else value.upper())
+    assert not is_job_id(b"\xff" * 32)

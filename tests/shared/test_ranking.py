@@ -2,6 +2,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.rankings.ranking import FORMAT, Ranking
+from shared.rankings.store import CachedRanking
 
 pairs = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=200)
 rankings = st.builds(
@@ -85,3 +86,15 @@ def test_another_format_is_none() -> None:
     assert Ranking.from_bytes(packed) is not None
     for other in (FORMAT - 1, FORMAT + 1):
         assert Ranking.from_bytes(bytes([other]) + packed[1:]) is None
+
+
+def test_fresh_is_a_ranking_of_a_served_model_these_data_and_the_last_change() -> None:
+    found = Ranking("v", "data", 3, [1], [2], changes=4)
+    assert found.is_fresh({"u", "v"}, "data", 4)
+    assert not found.is_fresh({"u"}, "data", 4)
+    assert not found.is_fresh({"v"}, "other", 4)
+    assert not found.is_fresh({"v"}, "data", 5)
+    assert not found.is_fresh({"v"}, "data", 3)
+    assert CachedRanking(found, 4).is_fresh({"v"}, "data")
+    assert not CachedRanking(found, 5).is_fresh({"v"}, "data")
+    assert not CachedRanking(None, 4).is_fresh({"v"}, "data")

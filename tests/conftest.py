@@ -38,6 +38,8 @@ _SETTINGS = (
     "CORS_ORIGINS",
 )
 
+collect_ignore = ["system/orders"]  # for processes that tests start, not for a look at its docstrings
+
 _LEFT_BEHIND = pytest.StashKey[LeftBehind]()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from shared.algorithms import SvdConfig
@@ -39,6 +40,10 @@ _SETTINGS = (
 )
 
 collect_ignore = ["system/orders"]  # for processes that tests start, not for a look at its docstrings
+
+# How long an example takes says how busy the machine is, and twice as long where coverage is measured.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 _LEFT_BEHIND = pytest.StashKey[LeftBehind]()
 

@@ -122,13 +122,19 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 }
 
 
-@pytest.fixture
-def store(trained: Trained, tmp_path: Path) -> ArtifactStore:
-    """Return a store that a test may damage, with three versions of which the last is current."""
-    store = ArtifactStore(tmp_path / "model")
+@pytest.fixture(scope="module")
+def sound_versions(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a store with three versions of which the last is current."""
+    store = ArtifactStore(tmp_path_factory.mktemp("sound") / "model")
     for seed in (1, 2, 3):
         train(trained.engine, store, SvdConfig(n_epochs=1, n_factors=2, seed=seed), keep=9)
-    return store
+    return store.directory
+
+
+@pytest.fixture
+def store(sound_versions: Path, tmp_path: Path) -> ArtifactStore:
+    """Return a copy that a test may damage."""
+    return ArtifactStore(shutil.copytree(sound_versions, tmp_path / "model"))
 
 
 def point_to(store: ArtifactStore, version: str) -> None:

@@ -9,12 +9,15 @@ from gateway.http.accepted import accepted
 from gateway.rankings.answer_cache import Answer
 from gateway.rankings.dispatcher import StillWorkingError
 from gateway.rankings.kinds import ANSWERS
+from gateway.rankings.view import WHOLE, RankingView
 from shared.contract import keys
 from shared.contract.question import Question
 from shared.rankings.ranking import Ranking
 
 
-async def answer_ranking(context: GatewayContext, question: Question, *, wait: bool) -> tuple[Answer, bool]:
+async def answer_ranking(
+    context: GatewayContext, question: Question, *, wait: bool, view: RankingView = WHOLE
+) -> tuple[Answer, bool]:
     """Return the answer to a question and whether some cache had it.
 
     Parameters
@@ -25,6 +28,8 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
         What is asked.
     wait : bool
         Whether to wait for what has to be computed.
+    view : RankingView
+        What to show of it.
 
     Raises
     ------
@@ -35,7 +40,8 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
     """
     subject = question.subject
     path, member = urls.ranking(question), keys.asked(*question)
-    kept = context.answer_cache.get(path)
+    whole = view is WHOLE or view == WHOLE  # in this order: the comparison of models takes a microsecond
+    kept = context.answer_cache.get(path) if whole else None
     if kept is not None:
         return kept, True
 
@@ -52,8 +58,8 @@ async def answer_ranking(context: GatewayContext, question: Question, *, wait: b
             return None
         # Only now that it is known to exist: what is counted is also computed ahead.
         context.popularity.count(member)
-        answer = _render(question, ranking, catalogue, member)
-        if found.fresh:
+        answer = _render(question, view.apply(ranking), catalogue, member)
+        if found.fresh and whole:
             context.answer_cache.put(path, subject, token, answer)
         return answer, found.cached
 

@@ -83,7 +83,10 @@ async def movie(
     },
 )
 async def most_similar(
-    movie_id: MovieId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
+    movie_id: MovieId,
+    view: rankings.View,
+    request: Request,
+    context: Annotated[GatewayContext, Depends(context_of)],
 ) -> Response:
     """At most 100 other movies that share a genre, by cosine; of equals the better-known first."""
-    return await rankings.ranking_response(request, context, Question(Kind.SIMILAR, movie_id))
+    return await rankings.ranking_response(request, context, Question(Kind.SIMILAR, movie_id), view)

@@ -1,8 +1,8 @@
 """What the routes of all rankings have in common."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel
 
 from gateway.context import GatewayContext
@@ -18,7 +18,10 @@ from gateway.http.problems import (
 from gateway.http.responses import header, send
 from gateway.rankings.dispatcher import StillWorkingError
 from gateway.rankings.service import accepted_ranking, answer_ranking
+from gateway.rankings.view import RankingView
 from shared.contract.question import Question
+
+View = Annotated[RankingView, Query()]
 
 PROBLEMS = documented(NoWorkers, QueueFull, QueueUnreachable, DatabaseUnavailable, ComputationFailed)
 
@@ -43,10 +46,12 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def ranking_response(request: Request, context: GatewayContext, question: Question) -> Response:
+async def ranking_response(
+    request: Request, context: GatewayContext, question: Question, view: RankingView
+) -> Response:
     """Answer with a ranking, or 202 if it is not ready in time or the client does not want to wait."""
     try:
-        answer, cached = await answer_ranking(context, question, wait=_waits(request))
+        answer, cached = await answer_ranking(context, question, wait=_waits(request), view=view)
     except StillWorkingError as pending:
         return accepted_ranking(question, pending.job_id, request.scope["root_path"])
     return send(request, answer, cached=cached)

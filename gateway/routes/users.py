@@ -131,7 +131,10 @@ def _rated(engine: Engine, user_id: int, catalogue: Catalogue) -> bytes | None:
     },
 )
 async def suggested(
-    user_id: UserId, request: Request, context: Annotated[GatewayContext, Depends(context_of)]
+    user_id: UserId,
+    view: rankings.View,
+    request: Request,
+    context: Annotated[GatewayContext, Depends(context_of)],
 ) -> Response:
     """At most 150 movies that the user has not rated, best estimate first; of equals the better-known."""
-    return await rankings.ranking_response(request, context, Question(Kind.SUGGESTED, user_id))
+    return await rankings.ranking_response(request, context, Question(Kind.SUGGESTED, user_id), view)

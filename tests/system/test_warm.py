@@ -47,10 +47,10 @@ def test_an_interrupted_run_leaves_the_service_alone(up: Up, tmp_path: Path) -> 
         "    import pathlib, signal, time\n"
         "    from worker.serving import Serving\n"
         "    rank = Serving.rank\n"
-        "    def slowly(self, kind, ids):\n"
+        "    def slowly(self, questions):\n"
         f"        pathlib.Path({str(begun)!r}).touch()\n"
         "        time.sleep(1)\n"
-        "        return rank(self, kind, ids)\n"
+        "        return rank(self, questions)\n"
         "    Serving.rank = slowly\n",
         encoding="utf-8",
     )

@@ -285,10 +285,10 @@ def test_a_job_that_kills_its_worker_fails_soon_and_is_not_tried_again(
         "if 'worker' in sys.orig_argv:\n"
         "    from worker.serving import Serving\n"
         "    rank = Serving.rank\n"
-        "    def deadly(self, kind, ids):\n"
-        "        if 13 in ids:\n"
+        "    def deadly(self, questions):\n"
+        "        if any(question.subject == 13 for question in questions):\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return rank(self, kind, ids)\n"
+        "        return rank(self, questions)\n"
         "    Serving.rank = deadly\n",
         encoding="utf-8",
     )

@@ -70,8 +70,8 @@ def test_unusable_files_are_an_error_of_ours(similarity: Similarity, tmp_path: P
         path = similarity.path(tmp_path, name)
         if damage == "missing":
             path.unlink()
-        elif array.dtype.kind == "f":
-            np.save(path, np.full_like(array, np.nan))
+        else:
+            np.save(path, np.full(array.shape, np.nan))
     with pytest.raises(ArtifactError, match=f"usable {similarity.contents}"):
         type(similarity).load(tmp_path)
 

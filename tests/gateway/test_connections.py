@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.serving.usage import resident_megabytes
 from gateway.fast_path.wire import has_unread
+from shared.queue.connections import connect as connect_redis
 from shared.redis_server.server import RedisServer
 from tests.conftest import PROJECT, Trained
 from tests.gateway.conftest import TOKEN
@@ -30,6 +31,8 @@ USER = b"/api/v1/users/2"
 
 @pytest.fixture(scope="module")
 def environment(trained: Trained, redis_server: RedisServer) -> dict[str, str]:
+    with connect_redis(redis_server.url) as client:
+        client.flushall()  # also the heartbeats of workers that other tests made up
     return {"DATA_DIR": str(trained.data_dir), "QUEUE_URL": redis_server.url, "ADMIN_TOKEN": TOKEN}
 
 

@@ -1,10 +1,15 @@
 """The project's documents, and what a reader finds in them: code, paths, links and a picture of the tree."""
 
+import os
 import re
+import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
+
+from tests.suite import BY_TOOLS
 
 PROJECT = Path(__file__).parent.parent
 
@@ -18,7 +23,9 @@ _ROW = re.compile(r"^    ((?:  )*)([A-Za-z0-9_.-]+/?)  +\S")
 
 @cache
 def tracked() -> frozenset[str]:
-    """Return the files that git knows, by their paths from the root of the project."""
+    """Return the files of the project, by their paths from its root; of a clone those that git knows."""
+    if shutil.which("git") is None or not (PROJECT / ".git").exists():
+        return frozenset(_all_files())
     listed = subprocess.run(
         ["git", "ls-files", "-z"],
         cwd=PROJECT,
@@ -27,6 +34,20 @@ def tracked() -> frozenset[str]:
         encoding="utf-8",
     ).stdout
     return frozenset(path for path in listed.split("\0") if path and (PROJECT / path).exists())
+
+
+def _all_files() -> Iterator[str]:
+    """Yield the files that are here, without what tools and the service make."""
+    made = {*BY_TOOLS, ".git", ".venv", "build"}
+    for directory, folders, files in os.walk(PROJECT):
+        at = Path(directory).relative_to(PROJECT)
+        in_data = at == Path("data")
+        folders[:] = [
+            name for name in folders if not in_data and name not in made and not name.endswith(".egg-info")
+        ]
+        for name in files:
+            if name != ".env" and not name.startswith(".coverage") and (not in_data or name == "README.md"):
+                yield (at / name).as_posix()
 
 
 @cache

@@ -33,13 +33,19 @@ TESTS = {
     "gateway/rankings/claims.py": ["tests/gateway/test_dispatcher.py"],
     "gateway/rankings/collecting.py": ["tests/gateway/test_dispatcher.py"],
     "gateway/rankings/dispatcher.py": ["tests/gateway/test_dispatcher.py"],
-    "gateway/rankings/lost_questions.py": ["tests/gateway/test_dispatcher.py"],
+    "gateway/rankings/lost_questions.py": [
+        "tests/gateway/test_lost_questions.py",
+        "tests/gateway/test_dispatcher.py",
+    ],
     "gateway/rankings/news.py": ["tests/gateway/test_dispatcher.py"],
     "gateway/rankings/pending.py": ["tests/gateway/test_batching.py"],
     "gateway/rankings/popularity.py": ["tests/gateway/test_popularity.py"],
     "shared/artifacts/store.py": ["tests/shared/test_artifacts.py"],
     "shared/contract/keys.py": ["tests/shared/test_keys.py"],
+    "shared/rankings/claims.py": ["tests/worker/test_jobs.py", "tests/gateway/test_dispatcher.py"],
     "shared/rankings/ranking.py": ["tests/shared/test_ranking.py"],
+    "shared/rankings/store.py": ["tests/gateway/test_ranking_cache.py", "tests/worker/test_jobs.py"],
+    "worker/rankings.py": ["tests/worker/test_warming.py", "tests/worker/test_jobs.py"],
 }
 """The fast tests of each module: those of them that start no process of ours."""
 

@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parent.parent
 _MARK = "MOVIEREC_TEST_RUN"
 """Variable by which processes that tests started are known; it has the number of the process of the run."""
 
-_BY_TOOLS = {
+BY_TOOLS = {
     "__pycache__",
     ".benchmarks",
     ".hypothesis",
@@ -124,7 +124,7 @@ class LeftBehind:
         return {
             name
             for name in names
-            if not _BY_TOOLS & set(Path(name).parts) and not Path(name).name.startswith(".coverage")
+            if not BY_TOOLS & set(Path(name).parts) and not Path(name).name.startswith(".coverage")
         }
 
     def _processes(self) -> list[str]:

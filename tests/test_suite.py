@@ -20,11 +20,12 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> LeftBehind:
 def test_a_process_that_is_left_is_named(left_behind: LeftBehind) -> None:
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        assert left_behind.complaints() == [f"a test left a process running: {process.pid} sleep 60"]
+        assert f"a test left a process running: {process.pid} sleep 60" in left_behind.complaints()
     finally:
         process.kill()
         process.wait()
-    assert left_behind.complaints() == []
+    # Other tests of this process may use a service that still runs.
+    assert not any(f" {process.pid} " in complaint for complaint in left_behind.complaints())
 
 
 @pytest.mark.parametrize("directory", ["", "data"])  # what git ignores is left behind, too

@@ -159,12 +159,12 @@ def run_warming(
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)  # questions of users come first
     engine = open_database(settings.database)
-    serving = Serving(ArtifactStore(settings.models), engine)
-    serving.refresh()
-    if serving.version is None:
-        raise ArtifactError(f"There is no model in {settings.models}; train one: movierec train.")
     scopes = {kind: users if rule.owner == "user" else movies for kind, rule in RULES.items()}
     try:
+        serving = Serving(ArtifactStore(settings.models), engine)
+        serving.refresh()
+        if serving.version is None:
+            raise ArtifactError(f"There is no model in {settings.models}; train one: movierec train.")
         with (
             # Threads of our own, one batch each: those of the matrix library were started before this process
             # became polite, and wait for each other in loops, which halves the speed of a busy machine.

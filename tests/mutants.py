@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parent.parent
 PACKAGES = ["benchmarks", "cli", "gateway", "shared", "worker"]
 
 TESTS = {
-    "gateway/load/admission.py": ["tests/gateway/test_admission.py"],
+    "gateway/load/admission.py": ["tests/gateway/test_admission.py", "tests/gateway/test_overload.py"],
     "gateway/load/shedding.py": ["tests/gateway/test_overload.py"],
     "gateway/load/throughput.py": ["tests/gateway/test_throughput.py"],
     "gateway/rankings/answer_cache.py": ["tests/gateway/test_answer_cache.py"],

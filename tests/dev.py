@@ -17,15 +17,13 @@ from pathlib import Path
 from types import FrameType
 
 from shared.errors import MovierecError
-from shared.processes.children import STOP_SECONDS
+from shared.processes.children import STOP_SECONDS, movierec_command, python_command
 from shared.processes.parent import die_with_parent
 from shared.redis_server.server import RedisServer
 from shared.settings import GatewaySettings, load
 
 PROJECT = Path(__file__).parent.parent
 
-# "-P": a module in the current folder must not take the place of one of ours.
-MOVIEREC = [sys.executable, "-P", "-m", "cli.main"]
 WATCHED = {
     "gateway": ["gateway", "shared", "cli"],
     "worker": ["worker", "shared", "cli"],
@@ -35,8 +33,8 @@ WATCHED = {
 
 def watching(command: str, *options: str) -> list[str]:
     """Return how to run a command of ours so that it is started again when its code changes."""
-    watcher = [sys.executable, "-P", "-m", "watchfiles", "--sigint-timeout", f"{STOP_SECONDS:.0f}"]
-    target = ["--target-type", "command", shlex.join([*MOVIEREC, command, *options])]
+    watcher = python_command("watchfiles", "--sigint-timeout", f"{STOP_SECONDS:.0f}")
+    target = ["--target-type", "command", shlex.join(movierec_command(command, *options))]
     return [*watcher, *target, *(str(PROJECT / package) for package in WATCHED[command])]
 
 
@@ -96,7 +94,7 @@ def main() -> int:
                 server.start()
                 stack.callback(server.stop)
                 environment["QUEUE_URL"] = server.url
-            prepare = [*MOVIEREC, "up", "--prepare-only"]
+            prepare = movierec_command("up", "--prepare-only")
             for name in ("data", "algorithm"):
                 if getattr(options, name):
                     prepare += [f"--{name}", getattr(options, name)]

@@ -1,7 +1,6 @@
 """Redis restarted, killed, and away for half a minute."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -28,13 +27,9 @@ from tests.system.services import QUICK_TRAINING, RunningPieces, run_pieces
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(scope="module")
-def up(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    directory = tmp_path_factory.mktemp("redis-restarts")
-    shutil.copytree(prepared, directory / "data")
-    with Up(directory) as running:
-        running.wait_until_up()
-        yield running
+@pytest.fixture
+def up(lasting_up: Up) -> Up:
+    return lasting_up
 
 
 def contents(client: redis.Redis, *patterns: str) -> dict[bytes, Any]:

@@ -144,9 +144,10 @@ class Death:
     def notes(self) -> list[dict[str, Any]]:
         """``pid`` and ``parent`` of each that died, and the ``step`` at which it did."""
         try:
-            return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
+            text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
+        return [json.loads(line) for line in text.split("\n")[:-1]]  # the last may still be written
 
     def wait(self) -> dict[str, Any]:
         """Return the note of the first one, when there is one."""
